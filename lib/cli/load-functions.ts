@@ -1,0 +1,72 @@
+/** Loads the author's modules: every `.ts` below `functions/` but tests and files that start with `_`. */
+import { registerHooks } from "node:module";
+import { readdir } from "node:fs/promises";
+import { join, relative, resolve, sep } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { collectDefinitions } from "../core/definitions.ts";
+import type { Collected, LoadedModule } from "../core/definitions.ts";
+
+export interface FunctionsLoader {
+  /** Loads everything as it is on disk now; what was loaded before stays as it was for whoever holds it. */
+  load(): Promise<Collected>;
+  /** Whether a change of this file could change the definitions. */
+  isSource(path: string): boolean;
+}
+
+/** `root` is the project's folder; places are named relative to it. */
+export function functionsLoader(root: string): FunctionsLoader {
+  const folder = resolve(root, "functions");
+  let version = 0;
+  // A module is loaded once for each URL, so a reload needs new ones, for the siblings that a module imports as well.
+  registerHooks({
+    resolve(specifier, context, next) {
+      const resolved = next(specifier, context);
+      if (!resolved.url.startsWith("file:") || version === 0) return resolved;
+      const url = new URL(resolved.url);
+      const inside = fileURLToPath(url).startsWith(folder + sep);
+      if (!inside) return resolved;
+      url.searchParams.set("version", String(version));
+      return { ...resolved, url: url.href };
+    },
+  });
+
+  return {
+    async load() {
+      version += 1;
+      const files = await sources(folder);
+      const modules: LoadedModule[] = [];
+      for (const path of files) {
+        const file = relative(root, path).replaceAll(sep, "/");
+        try {
+          modules.push({
+            file,
+            exports: (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>,
+          });
+        } catch (error) {
+          modules.push({ file, error });
+        }
+      }
+      return collectDefinitions(modules);
+    },
+    isSource: (path) => /\.(ts|mts|js|mjs|json)$/.test(path),
+  };
+}
+
+async function sources(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return [];
+      throw error;
+    },
+  );
+  return entries
+    .filter((entry) => entry.isFile() && /\.m?ts$/.test(entry.name) && !/\.(test|d)\.m?ts$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter(
+      (path) =>
+        !relative(folder, path)
+          .split(sep)
+          .some((segment) => segment.startsWith("_") || segment === "node_modules"),
+    )
+    .sort();
+}

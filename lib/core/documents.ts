@@ -1,0 +1,205 @@
+/**
+ * The documents that the event store keeps beside the history of events. They are plain JSON; the rules
+ * that change them are the pure functions in `claim.ts`, `slot.ts` and `seal.ts`, and the event store only
+ * applies their decisions atomically. Times are milliseconds since the epoch, UTC.
+ */
+import type { SluiceEvent } from "./events.ts";
+import type { OutboxMessage, RunRequest } from "./request.ts";
+import type { Destination, TableRef } from "./table.ts";
+
+/** One object of a bucket, at one generation. */
+export interface InputObject {
+  readonly bucket: string;
+  readonly name: string;
+  readonly generation: string;
+  readonly size: number;
+}
+
+/** What the partition holds: the last committed materialization. */
+export interface Head {
+  readonly materializationId: string;
+  readonly runId: string;
+  readonly at: number;
+  /** Hash of inputs, definition and `codeVersion`: an equal one means there is nothing to do. */
+  readonly fingerprint: string;
+  readonly inputs: readonly InputObject[];
+  readonly dataVersion?: string;
+}
+
+/** Work left after a commit: the staging becomes the raw table, then goes. Whoever comes next does it. */
+export interface Finish {
+  readonly runId: string;
+  readonly staging: TableRef;
+  readonly raw?: { readonly table: TableRef; readonly jobId: string };
+}
+
+/** The exclusive right to work on a partition, until `leaseUntil`; only `token` decides who commits. */
+export interface Holder {
+  readonly runId: string;
+  readonly token: number;
+  readonly leaseUntil: number;
+  /** The run sleeps and will be woken; nobody is executing it. */
+  readonly parked?: true;
+}
+
+/** A partition of an asset (or the one lock of an unpartitioned asset, a job run or a sensor tick). */
+export interface PartitionDocument {
+  readonly name: string;
+  readonly partition: string;
+  /** The last fencing token handed out. */
+  readonly token: number;
+  readonly holder?: Holder;
+  /** Requests that came while the partition was busy. Plain ones coalesce, special ones keep themselves. */
+  readonly pending?: { readonly plain?: RunRequest; readonly special: readonly RunRequest[] };
+  readonly head?: Head;
+  /** A sealed partition takes no more runs: its inputs have been, or are being, deleted. */
+  readonly seal?: { readonly at: number; readonly runId: string };
+  /** Inputs of an interval that came too late to be published (overwrite mode). */
+  readonly superseded?: { readonly at: number; readonly inputs: readonly InputObject[] };
+  /** Set when every deletable input of a sealed partition is gone. */
+  readonly cleanedAt?: number;
+  readonly finish?: Finish;
+}
+
+export type RunKind = "asset" | "job" | "sensor";
+export type RunStatus = "running" | "parked" | "succeeded" | "failed" | "skipped";
+
+export interface RunDocument {
+  readonly id: string;
+  readonly kind: RunKind;
+  /** Asset key, job name or sensor name. */
+  readonly name: string;
+  readonly partition: string;
+  /** Frozen at the claim: relative partitions are resolved, defaults filled in. */
+  readonly request: RunRequest;
+  readonly status: RunStatus;
+  /** A stable word for why the run ended (or is parked) as it did: `unchanged`, `superseded`, `sealed`, … */
+  readonly code?: string;
+  readonly reason?: string;
+  /** How many times the run was claimed, wake-ups and takeovers included. */
+  readonly attempt: number;
+  /** How many attempts ended in a retryable error; counts against the retry policy. */
+  readonly failures: number;
+  readonly token: number;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly endedAt?: number;
+  readonly wakeAt?: number;
+  readonly materializationId?: string;
+  /** Messages that the run's commit decided on and that are not published yet. */
+  readonly outbox: readonly OutboxMessage[];
+}
+
+/** What is visible in a slot, by its last commit. */
+export interface SlotCommit {
+  readonly sequence: number;
+  readonly partition: string;
+  /** Sorts intervals in time; a lower one never replaces a higher one, save by rollback. */
+  readonly order: string;
+  readonly runId: string;
+  readonly materializationId: string;
+  readonly jobId: string;
+  readonly at: number;
+}
+
+/** The record that one publish into the slot is under way. All that a stranger needs to finish it is here. */
+export interface Intent {
+  readonly sequence: number;
+  readonly jobId: string;
+  readonly name: string;
+  readonly partition: string;
+  readonly order: string;
+  readonly runId: string;
+  readonly token: number;
+  readonly openedAt: number;
+  readonly staging: TableRef;
+  readonly destination: Destination;
+  readonly head: Omit<Head, "at">;
+  /** The event to append when the publish succeeds. */
+  readonly event: SluiceEvent;
+  readonly finish: Finish;
+}
+
+/** A table, or one partition of a table: where data becomes visible. */
+export interface SlotDocument {
+  /** The last sequence number used by an intent. */
+  readonly sequence: number;
+  readonly committed?: SlotCommit;
+  readonly intent?: Intent;
+}
+
+/** The newest materialized partition of an asset; written only when it advances. */
+export interface AssetDocument {
+  readonly key: string;
+  readonly partition: string;
+  /** Sorts as the partitions do. */
+  readonly order: string;
+  readonly materializationId: string;
+  readonly at: number;
+}
+
+export interface SensorDocument {
+  readonly name: string;
+  /** What a person chose with `sluice sensor start|stop`; it outranks the definition's `defaultStatus`. */
+  readonly status?: "running" | "stopped";
+  readonly cursor?: string;
+  readonly lastTickAt?: number;
+}
+
+/** A deadline. The sweep reads what is due and looks at the run it names; there is one entry a run. */
+export interface DueDocument {
+  readonly shard: number;
+  readonly dueAt: number;
+  readonly runId: string;
+}
+
+/** A named position: how far a listing, a schedule or a watcher has come. */
+export interface CursorDocument {
+  readonly value: string;
+  readonly at: number;
+}
+
+export interface Documents {
+  readonly run: RunDocument;
+  readonly partition: PartitionDocument;
+  readonly slot: SlotDocument;
+  readonly asset: AssetDocument;
+  readonly sensor: SensorDocument;
+  readonly due: DueDocument;
+  readonly cursor: CursorDocument;
+}
+
+export type DocumentKind = keyof Documents;
+
+/** The address of one document. Ids are any text up to 1,500 bytes of UTF-8. */
+export interface Ref<K extends DocumentKind = DocumentKind> {
+  readonly kind: K;
+  readonly id: string;
+}
+
+export type Refs = Readonly<Record<string, Ref>>;
+
+/** The documents behind a set of refs, each `undefined` where there is none yet. */
+export type Read<R extends Refs> = {
+  readonly [N in keyof R]: R[N] extends Ref<infer K> ? Documents[K] | undefined : never;
+};
+
+export type Write =
+  | { readonly [K in DocumentKind]: { readonly put: Ref<K>; readonly value: Documents[K] } }[DocumentKind]
+  | { readonly delete: Ref };
+
+/** What a pure rule decided: all of it is applied, or none. */
+export interface Decision<T> {
+  readonly result: T;
+  readonly writes: readonly Write[];
+  readonly events: readonly SluiceEvent[];
+}
+
+export function ref<K extends DocumentKind>(kind: K, id: string): Ref<K> {
+  return { kind, id };
+}
+
+export function put<K extends DocumentKind>(to: Ref<K>, value: Documents[K]): Write {
+  // The mapped union above pairs each kind with its own document, which the generic call already does.
+  return { put: to, value } as Write;
+}

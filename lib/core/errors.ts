@@ -1,0 +1,55 @@
+/**
+ * Errors say whether another try could help. The runtime reads nothing else from them:
+ * a `PermanentError` ends its run, a `RetryableError` may name its own delay, and anything that is
+ * neither is treated as retryable, because an unknown fault is more often a passing one.
+ */
+
+/** What is wrong will still be wrong the next time: bad input, a broken promise, a refused statement. */
+export class PermanentError extends Error {
+  override readonly name: string = "PermanentError";
+  /** A stable word for the kind of failure, e.g. `bad-input`, `check-failed`, `inputs-missing`. */
+  readonly code: string;
+  constructor(message: string, options: { code?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = options.code ?? "failed";
+  }
+}
+
+/** A passing fault. `afterMs`, when given, is the earliest sensible time for the next try. */
+export class RetryableError extends Error {
+  override readonly name: string = "RetryableError";
+  readonly afterMs: number | undefined;
+  constructor(message: string, options: { afterMs?: number; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.afterMs = options.afterMs;
+  }
+}
+
+/**
+ * A definition or a value that an author or a user wrote is not valid. `where` names the place in the
+ * author's words (`functions/gitcoin.ts gitcoinPassportScores.retentionDays`), `remedy` what to do.
+ */
+export class DefinitionError extends Error {
+  override readonly name: string = "DefinitionError";
+  readonly where: string | undefined;
+  readonly remedy: string | undefined;
+  constructor(message: string, options: { where?: string; remedy?: string; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.where = options.where;
+    this.remedy = options.remedy;
+  }
+}
+
+/** One line for people: what is wrong, without the stack. */
+export function messageOf(error: unknown): string {
+  if (error instanceof DefinitionError) {
+    const place = error.where === undefined ? "" : `${error.where}: `;
+    const remedy = error.remedy === undefined ? "" : ` (${error.remedy})`;
+    return oneLine(`${place}${error.message}${remedy}`);
+  }
+  return oneLine(error instanceof Error ? error.message : String(error));
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*[\r\n]+\s*/g, " ").trim();
+}

@@ -1,0 +1,95 @@
+/**
+ * The history: one union of events, append-only, each a plain JSON value with a version. Every state that is
+ * shown to people is a fold over it. An event's id is deterministic wherever the same fact could be recorded
+ * twice: the store keeps the first.
+ */
+import type { Cause } from "./request.ts";
+import type { InputObject, RunKind } from "./documents.ts";
+import type { Column } from "./table.ts";
+
+export const EVENT_VERSION = 1;
+
+export type MetadataValue =
+  string | number | boolean | null | readonly MetadataValue[] | { readonly [key: string]: MetadataValue };
+export type Metadata = Readonly<Record<string, MetadataValue>>;
+
+/** What every event says. `asset`, `partition` and `run` are what history can be asked by. */
+export interface EventBase {
+  readonly v: typeof EVENT_VERSION;
+  readonly id: string;
+  /** Milliseconds since the epoch, UTC, by the clock of the process that decided. */
+  readonly at: number;
+  readonly asset?: string;
+  readonly partition?: string;
+  readonly run?: string;
+}
+
+export interface CheckResult {
+  readonly check: string;
+  readonly passed: boolean;
+  readonly blocking: boolean;
+  readonly severity: "warn" | "error";
+  readonly message?: string;
+  readonly metadata?: Metadata;
+}
+
+export type EventBody =
+  | {
+      readonly type: "run.started";
+      readonly kind: RunKind;
+      readonly name: string;
+      readonly cause: Cause;
+      readonly attempt: number;
+      readonly tookOver?: boolean;
+    }
+  | { readonly type: "run.coalesced"; readonly runKey: string }
+  | { readonly type: "run.parked"; readonly code: string; readonly reason: string; readonly wakeAt: number }
+  | { readonly type: "run.restarted"; readonly reason: string }
+  | { readonly type: "run.succeeded"; readonly kind: RunKind; readonly name: string; readonly metadata?: Metadata }
+  | { readonly type: "run.skipped"; readonly code: string; readonly reason: string }
+  | {
+      readonly type: "run.failed";
+      readonly code: string;
+      readonly reason: string;
+      readonly failures: number;
+      readonly stack?: string;
+    }
+  | { readonly type: "check.evaluated"; readonly result: CheckResult }
+  | {
+      readonly type: "materialized";
+      readonly materializationId: string;
+      readonly table?: string;
+      readonly rows?: number;
+      readonly schema?: readonly Column[];
+      readonly fingerprint: string;
+      readonly inputs: readonly InputObject[];
+      readonly metadata?: Metadata;
+    }
+  | { readonly type: "publish.settled"; readonly jobId: string; readonly outcome: "rolled-forward" | "closed" }
+  | { readonly type: "schema.extended"; readonly table: string; readonly columns: readonly string[] }
+  | {
+      readonly type: "sensor.ticked";
+      readonly sensor: string;
+      readonly requested: readonly string[];
+      readonly skipReason?: string;
+    }
+  | { readonly type: "sensor.switched"; readonly sensor: string; readonly status: "running" | "stopped" }
+  | { readonly type: "partition.sealed" }
+  | { readonly type: "partition.unsealed" }
+  | { readonly type: "object.deleted"; readonly uri: string; readonly generation: string }
+  | { readonly type: "object.kept"; readonly uri: string; readonly generation: string; readonly reason: string }
+  | { readonly type: "object.refused"; readonly uri: string; readonly generation?: string; readonly reason: string }
+  | { readonly type: "table.dropped"; readonly table: string; readonly reason: string }
+  | { readonly type: "message.refused"; readonly topic: string; readonly messageId: string; readonly reason: string }
+  | {
+      readonly type: "log";
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly message: string;
+      readonly fields?: Metadata;
+    };
+
+export type SluiceEvent = EventBase & EventBody;
+export type EventType = SluiceEvent["type"];
+
+/** An event as history returns it: `position` grows with every event of a store and is what pages go by. */
+export type StoredEvent = SluiceEvent & { readonly position: string };

@@ -1,0 +1,53 @@
+/** What a factory returns: the parts that belong together. The loader takes them apart again. */
+import type { AssetDefinition } from "./asset.ts";
+import type { AssetCheckDefinition } from "./check.ts";
+import type { JobDefinition } from "./job.ts";
+import type { SensorDefinition } from "./sensor.ts";
+
+export interface AssetFactoryResponse {
+  readonly assets: readonly AssetDefinition[];
+  readonly sensors?: readonly SensorDefinition[];
+  readonly jobs?: readonly JobDefinition[];
+  readonly checks?: readonly AssetCheckDefinition[];
+}
+
+/** One response with the parts of all; the same object counts once. */
+export function combineResponses(...responses: readonly AssetFactoryResponse[]): Required<AssetFactoryResponse> {
+  return {
+    assets: unique(responses.flatMap((response) => response.assets)),
+    sensors: unique(responses.flatMap((response) => response.sensors ?? [])),
+    jobs: unique(responses.flatMap((response) => response.jobs ?? [])),
+    checks: unique(responses.flatMap((response) => response.checks ?? [])),
+  };
+}
+
+/**
+ * The assets that `keep` wants, with the sensors and checks that watch them and the jobs that those sensors request.
+ * A job that no sensor of the response requests stays.
+ */
+export function filterResponse(
+  response: AssetFactoryResponse,
+  keep: (asset: AssetDefinition) => boolean,
+): Required<AssetFactoryResponse> {
+  const all = combineResponses(response);
+  const gone = new Set(all.assets.filter((asset) => !keep(asset)).map((asset) => asset.key));
+  const sensors = all.sensors.filter((sensor) => sensor.watches.kind !== "asset" || !gone.has(sensor.watches.asset));
+  const requested = (list: readonly SensorDefinition[]): ReadonlySet<string> =>
+    new Set(list.flatMap((sensor) => (sensor.requests.kind === "job" ? [sensor.requests.name] : [])));
+  const before = requested(all.sensors);
+  const after = requested(sensors);
+  return {
+    assets: all.assets.filter((asset) => !gone.has(asset.key)),
+    sensors,
+    jobs: all.jobs.filter((job) => !before.has(job.name) || after.has(job.name)),
+    checks: all.checks.filter((check) => !gone.has(check.asset)),
+  };
+}
+
+export function isFactoryResponse(value: unknown): value is AssetFactoryResponse {
+  return typeof value === "object" && value !== null && "assets" in value && Array.isArray(value.assets);
+}
+
+function unique<T>(items: readonly T[]): readonly T[] {
+  return [...new Set(items)];
+}

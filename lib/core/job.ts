@@ -1,0 +1,50 @@
+/** A job: code that runs on request and materializes nothing. */
+import type { z } from "zod";
+import { checkName } from "./asset-key.ts";
+import { brand } from "./definition.ts";
+import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
+import type { Metadata } from "./events.ts";
+import type { Need } from "./needs.ts";
+
+export interface JobContext<C> extends BaseContext {
+  readonly config: C;
+}
+
+export interface JobOptions<R extends ResourceMap, C extends z.ZodObject> {
+  readonly name: string;
+  readonly description?: string;
+  readonly resources?: R;
+  /** What a request may carry; parsed before the job starts, so that a bad request is one clear line. */
+  readonly config?: C;
+  readonly retry?: RetryPolicy;
+  /** What it returns is the run's metadata. At-least-once: a run that dies is started again from the beginning. */
+  run(context: JobContext<z.output<C>>, resources: ResourceClients<R>): Promise<Metadata | undefined | void>;
+}
+
+export interface JobDefinition<C extends z.ZodObject = z.ZodObject> extends Branded<"job"> {
+  readonly name: string;
+  readonly description?: string;
+  readonly resources: ResourceMap;
+  readonly needs: readonly Need[];
+  readonly config?: C;
+  readonly retry: RetryPolicy;
+  run(context: JobContext<never>, resources: ResourceClients<ResourceMap>): Promise<Metadata | undefined | void>;
+}
+
+/** Defines a job. Throws `DefinitionError` for a bad name. */
+export function job<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
+  options: JobOptions<R, C>,
+): JobDefinition<C> {
+  const { run, ...rest } = options;
+  return Object.freeze({
+    ...rest,
+    [brand]: true as const,
+    kind: "job" as const,
+    name: checkName(options.name, "job"),
+    resources: options.resources ?? {},
+    needs: Object.values(options.resources ?? {}).flatMap((resource) => resource.needs),
+    retry: options.retry ?? {},
+    // As with assets: the runtime hands in what this definition's own schema and resources describe.
+    run: run as JobDefinition["run"],
+  });
+}

@@ -1,0 +1,26 @@
+/**
+ * What a definition needs of the outside world, as data with a reason. IAM, the deployment's plan and the local sandbox are
+ * derived from these and from nothing else.
+ */
+export type Need =
+  | {
+      readonly kind: "read-objects" | "delete-objects" | "write-objects";
+      readonly bucket: string;
+      readonly prefix: string;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: "write-dataset" | "read-dataset";
+      readonly project?: string;
+      readonly dataset: string;
+      readonly reason: string;
+    }
+  | { readonly kind: "run-jobs"; readonly project?: string; readonly reason: string }
+  | { readonly kind: "publish"; readonly topic: string; readonly reason: string }
+  | { readonly kind: "secret"; readonly name: string; readonly reason: string };
+
+/** A `gs://bucket/prefix` text, taken apart. */
+export interface ObjectLocation {
+  readonly bucket: string;
+  readonly prefix: string;
+}

@@ -1,0 +1,68 @@
+/**
+ * A request for a run, as a message carries it, and as the claim freezes it.
+ */
+import { z } from "zod";
+import { shortHash } from "./hash.ts";
+
+/** Why a run was asked for. Kept with the run, shown in events, never used to choose a table or a path. */
+export const causeSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("manual") }),
+  z.strictObject({ kind: z.literal("object"), uri: z.string(), generation: z.string() }),
+  z.strictObject({ kind: z.literal("schedule"), at: z.number().optional() }),
+  z.strictObject({ kind: z.literal("sensor"), sensor: z.string(), tick: z.string() }),
+  z.strictObject({ kind: z.literal("materialization"), asset: z.string(), id: z.string() }),
+  z.strictObject({ kind: z.literal("reconcile") }),
+]);
+export type Cause = z.infer<typeof causeSchema>;
+
+/**
+ * The body of a message on `asset.*` or `job.*`. Everything is optional: `{}`, an empty body or attributes
+ * alone mean "the latest partition, by hand".
+ */
+export const requestSchema = z.strictObject({
+  partition: z.string().max(200).optional(),
+  runKey: z.string().max(2000).optional(),
+  cause: causeSchema.optional(),
+  config: z.record(z.string(), z.unknown()).optional(),
+  /** Run although nothing changed. The order of slots still holds. */
+  force: z.boolean().optional(),
+  /** Publish an older interval over a newer one (overwrite mode). */
+  rollback: z.boolean().optional(),
+  /** Publish although objects that were loaded before are gone from the listing. */
+  allowMissing: z.boolean().optional(),
+  /** Open a partition again that a clean-up has sealed. */
+  unseal: z.boolean().optional(),
+  tags: z.record(z.string(), z.string()).optional(),
+});
+export type RequestBody = z.infer<typeof requestSchema>;
+
+/** A request whose partition and run key are settled: what a claim works on. */
+export interface RunRequest extends Omit<RequestBody, "partition" | "runKey" | "cause"> {
+  readonly partition: string;
+  readonly runKey: string;
+  readonly cause: Cause;
+  /** When the trigger was published; relative windows are taken from it. */
+  readonly requestedAt: number;
+}
+
+/** A request with wishes of its own must not be folded into another one. */
+export function isPlain(request: RunRequest): boolean {
+  return (
+    request.config === undefined &&
+    request.force !== true &&
+    request.rollback !== true &&
+    request.allowMissing !== true &&
+    request.unseal !== true
+  );
+}
+
+/** The same trigger gives the same run, whatever its message id. 16 hexadecimal digits. */
+export function runIdOf(kind: string, name: string, partition: string, runKey: string): string {
+  return shortHash([kind, name, partition, runKey]);
+}
+
+/** A message that a commit decided on. Delivered at least once; its receiver recognises it by the run key within. */
+export interface OutboxMessage {
+  readonly topic: string;
+  readonly data: unknown;
+}

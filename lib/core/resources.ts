@@ -1,0 +1,116 @@
+/**
+ * Resources: the one place where an author declares what code may touch. A definition is data; the runtime makes the
+ * client behind it when a run starts. `T` is what `materialize`, `run` or `evaluate` receives.
+ */
+import type { AssetKey } from "./asset-key.ts";
+import { DefinitionError } from "./errors.ts";
+import type { FileFormat, LoadOptions } from "./load.ts";
+import type { Need, ObjectLocation } from "./needs.ts";
+import type { Column } from "./table.ts";
+import type { SqlTemplate } from "./sql.ts";
+
+export interface ResourceDefinition<T> {
+  readonly kind: "bigquery" | "read-objects" | "clean-up" | "secret";
+  readonly needs: readonly Need[];
+  /** Where the resource points: a bucket's prefix, a secret's name, the asset whose objects may go. */
+  readonly location?: ObjectLocation;
+  readonly secret?: string;
+  readonly asset?: AssetKey;
+  /** Never set: it carries the client's type. */
+  readonly client?: T;
+}
+
+export type ResourceMap = Readonly<Record<string, ResourceDefinition<unknown>>>;
+export type ResourceClients<R extends ResourceMap> = {
+  readonly [N in keyof R]: R[N] extends ResourceDefinition<infer T> ? T : never;
+};
+
+export interface FinishedJob {
+  readonly jobId: string;
+  /** Rows loaded, or returned by the query. */
+  readonly rows: number;
+  readonly bytesBilled: number;
+}
+
+export interface LoadRequest {
+  readonly format: FileFormat;
+  /** Left out: the inputs of the run. */
+  readonly uris?: readonly string[];
+  readonly schema?: readonly Column[];
+  readonly options?: LoadOptions;
+}
+
+/** The warehouse, for code that lets it do the work. Every job has a deterministic id, so that a retry attaches to it. */
+export interface BigQueryResource {
+  /** Files straight into the run's target, no byte of them through this process. Throws `PermanentError` for files that cannot be loaded. */
+  load(request: LoadRequest): Promise<FinishedJob>;
+  /** A query, with its rows as a stream of plain JSON values. */
+  run(statement: SqlTemplate): Promise<FinishedJob & { rowsOf(): AsyncIterable<Readonly<Record<string, unknown>>> }>;
+}
+
+export interface ReadableObjects {
+  list(prefix?: string): AsyncIterable<{ readonly uri: string; readonly name: string; readonly size: number }>;
+  read(name: string): AsyncIterable<Uint8Array>;
+}
+
+export interface CleanUpRequest {
+  /** Intervals that end at or before this date are past retention; the asset's own `retentionDays` still holds. */
+  readonly before: string;
+  readonly dryRun: boolean;
+}
+
+export interface CleanUpReport {
+  readonly dryRun: boolean;
+  readonly deleted: readonly string[];
+  readonly kept: readonly { readonly uri: string; readonly reason: string }[];
+  readonly droppedTables: readonly string[];
+}
+
+/** Deletes what a committed materialization has loaded, and nothing else. */
+export interface LoadedObjects {
+  deleteLoaded(request: CleanUpRequest): Promise<CleanUpReport>;
+}
+
+/** The warehouse. The asset's own target and its declared upstreams are implied. */
+export function bigquery(): ResourceDefinition<BigQueryResource> {
+  return { kind: "bigquery", needs: [{ kind: "run-jobs", reason: "runs warehouse jobs" }] };
+}
+
+export const gcs = Object.freeze({
+  /** Read access below `gs://bucket/prefix`. */
+  read(uri: `gs://${string}`): ResourceDefinition<ReadableObjects> {
+    const location = parseLocation(uri);
+    return { kind: "read-objects", location, needs: [{ kind: "read-objects", ...location, reason: `reads ${uri}` }] };
+  },
+  /** Deletion of loaded objects below `gs://bucket/prefix`, on behalf of the asset that loads them. */
+  delete(uri: `gs://${string}`, asset: { readonly key: AssetKey }): ResourceDefinition<LoadedObjects> {
+    const location = parseLocation(uri);
+    return {
+      kind: "clean-up",
+      location,
+      asset: asset.key,
+      needs: [{ kind: "delete-objects", ...location, reason: `deletes what ${asset.key} has loaded` }],
+    };
+  },
+});
+
+/** A secret's latest version, as a string, read when a run starts and redacted wherever Sluice writes text. */
+export function secret(name: string): ResourceDefinition<string> {
+  if (!/^[A-Za-z0-9_-]{1,255}$/.test(name)) {
+    throw new DefinitionError(`the secret name ${JSON.stringify(name)} is not legal`, {
+      remedy: "use letters, digits, _ and -",
+    });
+  }
+  return { kind: "secret", secret: name, needs: [{ kind: "secret", name, reason: `reads the secret ${name}` }] };
+}
+
+/** Takes `gs://bucket/prefix` apart; the prefix may be empty. */
+export function parseLocation(uri: string): ObjectLocation {
+  const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220})(?:\/(.*))?$/s.exec(uri);
+  if (match?.[1] === undefined) {
+    throw new DefinitionError(`${JSON.stringify(uri)} is not a bucket location`, {
+      remedy: "write gs://bucket/prefix",
+    });
+  }
+  return { bucket: match[1], prefix: match[2] ?? "" };
+}

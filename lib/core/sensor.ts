@@ -1,0 +1,150 @@
+/** Sensors look at what happened and decide what to request. */
+import type { z } from "zod";
+import { checkName, topicOf } from "./asset-key.ts";
+import type { AssetKey } from "./asset-key.ts";
+import { brand } from "./definition.ts";
+import type { BaseContext, Branded, ResourceClients, ResourceMap } from "./definition.ts";
+import { DefinitionError } from "./errors.ts";
+import type { JobDefinition } from "./job.ts";
+import type { Need } from "./needs.ts";
+import { checkBucket } from "./object-source.ts";
+import type { Partition } from "./partitions.ts";
+
+export type SensorStatus = "running" | "stopped";
+
+/** The sensor looked and saw nothing to do; the reason is recorded with the tick. */
+export interface Skip {
+  readonly skip: string;
+}
+
+export function skip(reason: string): Skip {
+  return { skip: reason };
+}
+
+/** A request by a sensor. The same `runKey` never starts a second run of the same target. */
+export interface SensorRequest<C> {
+  readonly runKey: string;
+  readonly config?: C;
+  /** For sensors that request an asset. */
+  readonly partition?: string;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+
+export type SensorAnswer<C> = SensorRequest<C> | readonly SensorRequest<C>[] | Skip;
+
+export interface SensorContext extends BaseContext {
+  /** What the last tick stored, if it did. */
+  readonly cursor: string | undefined;
+}
+
+/** A materialization, as an asset sensor sees it. */
+export interface MaterializationEvent {
+  readonly asset: AssetKey;
+  readonly partition: Partition;
+  readonly materializationId: string;
+}
+
+/** A finalized object, as an object sensor sees it. */
+export interface FinalizedObject {
+  readonly bucket: string;
+  readonly name: string;
+  readonly generation: string;
+  readonly size: number;
+}
+
+interface Target<C extends z.ZodObject> {
+  /** What is requested: a job, or an asset. */
+  readonly job?: JobDefinition<C>;
+  readonly target?: { readonly key: AssetKey };
+}
+
+interface Common<R extends ResourceMap, C extends z.ZodObject> extends Target<C> {
+  readonly name: string;
+  readonly description?: string;
+  /** Until a person starts or stops it. Default `running`. */
+  readonly defaultStatus?: SensorStatus;
+  readonly resources?: R;
+}
+
+export interface AssetSensorOptions<R extends ResourceMap, C extends z.ZodObject> extends Common<R, C> {
+  readonly asset: { readonly key: AssetKey };
+  evaluate(
+    context: SensorContext,
+    event: MaterializationEvent,
+    resources: ResourceClients<R>,
+  ): SensorAnswer<z.input<C>> | Promise<SensorAnswer<z.input<C>>>;
+}
+
+export interface ObjectSensorOptions<R extends ResourceMap, C extends z.ZodObject> extends Common<R, C> {
+  readonly bucket: string;
+  /** Only objects whose names start so. Default: all. */
+  readonly prefix?: string;
+  evaluate(
+    context: SensorContext,
+    object: FinalizedObject,
+    resources: ResourceClients<R>,
+  ): SensorAnswer<z.input<C>> | Promise<SensorAnswer<z.input<C>>>;
+}
+
+export interface SensorDefinition extends Branded<"sensor"> {
+  readonly name: string;
+  readonly description?: string;
+  readonly watches:
+    | { readonly kind: "asset"; readonly asset: AssetKey }
+    | { readonly kind: "objects"; readonly bucket: string; readonly prefix: string };
+  readonly requests:
+    { readonly kind: "job"; readonly name: string } | { readonly kind: "asset"; readonly key: AssetKey };
+  readonly defaultStatus: SensorStatus;
+  readonly resources: ResourceMap;
+  readonly needs: readonly Need[];
+  evaluate(
+    context: SensorContext,
+    event: never,
+    resources: ResourceClients<ResourceMap>,
+  ): SensorAnswer<unknown> | Promise<SensorAnswer<unknown>>;
+}
+
+/** A sensor that is told of every materialization of an asset, each once. Throws `DefinitionError`. */
+export function assetSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
+  options: AssetSensorOptions<R, C>,
+): SensorDefinition {
+  return define(options, { kind: "asset", asset: options.asset.key });
+}
+
+/** A sensor that is told of every object finalized in a bucket, each generation once. Throws `DefinitionError`. */
+export function objectSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
+  options: ObjectSensorOptions<R, C>,
+): SensorDefinition {
+  return define(options, { kind: "objects", bucket: checkBucket(options.bucket), prefix: options.prefix ?? "" });
+}
+
+function define<R extends ResourceMap, C extends z.ZodObject>(
+  options: AssetSensorOptions<R, C> | ObjectSensorOptions<R, C>,
+  watches: SensorDefinition["watches"],
+): SensorDefinition {
+  const { job, target } = options;
+  if ((job === undefined) === (target === undefined)) {
+    throw new DefinitionError(`the sensor ${options.name} needs exactly one of job and target`, {
+      remedy: "say what it requests",
+    });
+  }
+  const requests =
+    job === undefined ? { kind: "asset" as const, key: target?.key ?? "" } : { kind: "job" as const, name: job.name };
+  const topic = requests.kind === "job" ? `job.${requests.name}` : topicOf(requests.key);
+  return Object.freeze({
+    [brand]: true as const,
+    kind: "sensor" as const,
+    name: checkName(options.name, "sensor"),
+    ...(options.description === undefined ? {} : { description: options.description }),
+    watches,
+    requests,
+    defaultStatus: options.defaultStatus ?? "running",
+    resources: options.resources ?? {},
+    needs: [
+      ...Object.values(options.resources ?? {}).flatMap((resource) => resource.needs),
+      { kind: "publish" as const, topic, reason: `${options.name} requests runs there` },
+    ],
+    // The runtime hands in the event that `watches` names and the clients that `resources` describes.
+    evaluate: options.evaluate as SensorDefinition["evaluate"],
+  });
+}

@@ -1,0 +1,206 @@
+/** Queries: the one statement that a job or a person may send, its parameters, and its rows. */
+import type { DuckDBConnection, DuckDBType, DuckDBValue } from "@duckdb/node-api";
+import { messageOf, PermanentError } from "../core/errors.ts";
+import type { JobSpec, QueryParameter } from "../ports/warehouse.ts";
+import { physicalName } from "./duckdb-catalog.ts";
+import type { Link, Session } from "./duckdb-session.ts";
+import { invalidQuery, translate } from "./duckdb-sql.ts";
+import { storedScalar } from "./duckdb-types.ts";
+import { jsonValue } from "./duckdb-values.ts";
+
+export type QuerySpec = Extract<JobSpec, { kind: "query" }>;
+type Parameters = Readonly<Record<string, QueryParameter>>;
+
+/** Rows of a query, as they are read; `columns` names them in order. */
+export interface QueryRows {
+  readonly columns: readonly string[];
+  readonly rows: AsyncIterable<Readonly<Record<string, unknown>>>;
+}
+
+const pageRows = 10_000n;
+
+export interface KeptResult {
+  /** The physical table. Its columns are `c0`, `c1`, …, so that none hides the position of a row. */
+  readonly table: string;
+  readonly columns: readonly string[];
+}
+
+/** Keeps the rows of a query in the physical table `table`. Throws `PermanentError` with BigQuery's reason as its code. */
+export async function keepResult(
+  link: Link,
+  spec: QuerySpec,
+  table: string,
+): Promise<{ readonly kept: KeptResult; readonly rows: number }> {
+  const { sql, values } = prepare(spec.sql, spec.parameters ?? {});
+  try {
+    const statement = await link.connection.prepare(sql);
+    const columns = Array.from({ length: statement.columnCount }, (_, index) => statement.columnName(index));
+    statement.destroySync();
+    checkNames(columns);
+    const [created] = await link.run(
+      `CREATE OR REPLACE TABLE ${physicalName(table)} (${columns.map((_, index) => `c${index}`).join(", ")}) AS\n${sql}`,
+      values,
+    );
+    return { kept: { table, columns }, rows: Number(created?.["Count"]) };
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+/** The rows of a kept result, in their order, a page at a time: nothing is held open while the reader is slow. */
+export async function* readResult(
+  session: Session,
+  { table, columns }: KeptResult,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  for (let from = 0n; ; from += pageRows) {
+    const page = await session.use(async ({ connection }) => {
+      const reader = await connection.runAndReadAll(
+        `SELECT * FROM ${physicalName(table)} WHERE rowid >= $from AND rowid < $to ORDER BY rowid`,
+        { from, to: from + pageRows },
+      );
+      const types = reader.columnTypes();
+      return reader.getRows().map((row) => jsonRow(columns, types, row));
+    }, signal);
+    for (const row of page) {
+      signal?.throwIfAborted();
+      yield row;
+    }
+    if (BigInt(page.length) < pageRows) return;
+  }
+}
+
+/** Runs a query that cannot write, and streams its rows. The connection is the caller's to close. */
+export async function streamQuery(
+  connection: DuckDBConnection,
+  spec: { readonly sql: string; readonly parameters?: Parameters },
+): Promise<{
+  readonly columns: readonly string[];
+  readonly pages: AsyncIterable<readonly Readonly<Record<string, unknown>>[]>;
+}> {
+  const { sql, values } = prepare(spec.sql, spec.parameters ?? {});
+  try {
+    await connection.run("BEGIN TRANSACTION READ ONLY");
+    const result = await connection.stream(sql, { ...values });
+    const columns = result.deduplicatedColumnNames();
+    const types = result.columnTypes();
+    async function* pages(): AsyncGenerator<readonly Readonly<Record<string, unknown>>[]> {
+      try {
+        for await (const rows of result.yieldRows()) yield rows.map((row) => jsonRow(columns, types, row));
+      } catch (error) {
+        throw explain(error);
+      }
+    }
+    return { columns, pages: pages() };
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+function jsonRow(
+  names: readonly string[],
+  types: readonly DuckDBType[],
+  row: readonly DuckDBValue[],
+): Readonly<Record<string, unknown>> {
+  const values: Record<string, unknown> = {};
+  names.forEach((name, index) => {
+    const type = types[index];
+    if (type !== undefined) values[name] = jsonValue(row[index] ?? null, type);
+  });
+  return values;
+}
+
+/** Refuses what is not a query, and gives each parameter its type. */
+function prepare(
+  text: string,
+  parameters: Parameters,
+): { readonly sql: string; readonly values: Record<string, DuckDBValue> } {
+  // Names of parameters are case-insensitive.
+  const known = new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
+  const {
+    sql,
+    kind,
+    parameters: used,
+  } = translate(text, (name) => {
+    const parameter = known.get(name.toLowerCase());
+    if (parameter === undefined) throw invalidQuery(`the query parameter @${name} has no value`);
+    return typed(name.toLowerCase(), parameter);
+  });
+  if (kind !== "SELECT" && kind !== "WITH" && kind !== "(") {
+    throw invalidQuery(
+      `statements of the kind ${kind === "" ? "(none)" : kind} are not supported by the embedded engine yet; use SELECT or WITH`,
+    );
+  }
+  const values: Record<string, DuckDBValue> = {};
+  for (const name of used) {
+    const parameter = known.get(name.toLowerCase());
+    if (parameter !== undefined) values[name.toLowerCase()] = bound(parameter);
+  }
+  return { sql, values };
+}
+
+function typed(name: string, { type, array = false }: QueryParameter): string {
+  if (array) {
+    const element = type === "BYTES" ? "from_base64(x)" : `CAST(x AS ${storedScalar(type)})`;
+    return `list_transform(from_json(CAST($${name} AS VARCHAR), '["VARCHAR"]'), lambda x: ${element})`;
+  }
+  return type === "BYTES"
+    ? `from_base64(CAST($${name} AS VARCHAR))`
+    : `CAST(CAST($${name} AS VARCHAR) AS ${storedScalar(type)})`;
+}
+
+/** Every value travels as text and is cast by its type, so that none loses digits. An array travels as JSON. */
+function bound({ value, array = false, type }: QueryParameter): DuckDBValue {
+  if (!array) return parameterText(value, type);
+  if (value !== null && value !== undefined && !Array.isArray(value))
+    throw invalidQuery("an array parameter needs an array");
+  return JSON.stringify(
+    ((value as readonly unknown[] | null | undefined) ?? []).map((item) => parameterText(item, type)),
+  );
+}
+
+/** Parameters in a form that JSON keeps, for a job that outlives its process. */
+export function storableParameters(parameters: Parameters): Parameters {
+  return Object.fromEntries(
+    Object.entries(parameters).map(([name, parameter]) => {
+      const { value, type } = parameter;
+      return [
+        name,
+        {
+          ...parameter,
+          value: Array.isArray(value)
+            ? value.map((item: unknown) => parameterText(item, type))
+            : parameterText(value, type),
+        },
+      ];
+    }),
+  );
+}
+
+function parameterText(value: unknown, type: QueryParameter["type"]): string | null {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "string") return value;
+  if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
+  if (value instanceof Date) return type === "DATE" ? value.toISOString().slice(0, 10) : value.toISOString();
+  if (typeof value === "object") return JSON.stringify(value);
+  return String(value as number | bigint | boolean);
+}
+
+function checkNames(columns: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of columns) {
+    if (seen.has(name.toLowerCase()))
+      throw invalidQuery(`the result has the column ${JSON.stringify(name)} twice; give one another name`);
+    seen.add(name.toLowerCase());
+  }
+}
+
+function explain(error: unknown): unknown {
+  if (error instanceof PermanentError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  if (/^(INTERRUPT|Out of Memory|TransactionContext|FATAL|INTERNAL|Connection|IO) Error/i.test(text)) return error;
+  const [first = ""] = text.split(/\n\nLINE /);
+  const message = messageOf(new Error(first.replace(/^[\w ]+ Error: /, "")));
+  const missing = /^Catalog Error: Table with name .* does not exist|schema .* does not exist/i.test(text);
+  return new PermanentError(message, { code: missing ? "notFound" : "invalidQuery", cause: error });
+}

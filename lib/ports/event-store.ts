@@ -1,0 +1,70 @@
+/**
+ * Documents and the history of events. All rules live in `lib/core`; a store only reads a named set of documents,
+ * lets a pure function decide, and applies the decision whole or not at all.
+ */
+import type {
+  Decision,
+  DueDocument,
+  PartitionDocument,
+  Read,
+  Refs,
+  RunDocument,
+  RunKind,
+  RunStatus,
+  SensorDocument,
+  DocumentKind,
+  Documents,
+} from "../core/documents.ts";
+import type { EventType, SluiceEvent, StoredEvent } from "../core/events.ts";
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  /** Hand it in as `after` to go on; absent on the last page. */
+  readonly next?: string;
+}
+
+export interface HistoryQuery {
+  readonly asset?: string;
+  readonly partition?: string;
+  readonly run?: string;
+  readonly types?: readonly EventType[];
+  /** `newest` first is the default. */
+  readonly order?: "newest" | "oldest";
+  readonly after?: string;
+  /** At most 1,000; default 100. */
+  readonly limit?: number;
+}
+
+export interface EventStore {
+  /**
+   * Serializable: reads the documents behind `refs`, calls `decide` and applies its writes and events atomically.
+   * `decide` is pure and may be called more than once; an event whose id is already stored is not stored again.
+   */
+  transact<R extends Refs, T>(refs: R, decide: (documents: Read<R>) => Decision<T>): Promise<T>;
+  get<K extends DocumentKind>(kind: K, id: string): Promise<Documents[K] | undefined>;
+  append(events: readonly SluiceEvent[]): Promise<void>;
+  history(query: HistoryQuery): Promise<Page<StoredEvent>>;
+  /** Runs, last created first. */
+  runs(query: {
+    readonly kind?: RunKind;
+    readonly name?: string;
+    readonly partition?: string;
+    readonly status?: RunStatus;
+    readonly after?: string;
+    readonly limit?: number;
+  }): Promise<Page<RunDocument>>;
+  /** Partitions of one asset, in order of their keys, from `from` (inclusive) to `to` (exclusive). */
+  partitions(query: {
+    readonly name: string;
+    readonly from?: string;
+    readonly to?: string;
+    readonly after?: string;
+    readonly limit?: number;
+  }): Promise<Page<PartitionDocument>>;
+  /** Every sensor that was ever switched or has ticked. */
+  sensors(): Promise<readonly SensorDocument[]>;
+  /** Deadlines up to and including `now`, earliest first. */
+  due(query: { readonly now: number; readonly limit: number }): Promise<readonly DueDocument[]>;
+  /** The earliest deadline of all, so that a local process knows how long it may sleep. */
+  nextDue(): Promise<number | undefined>;
+}

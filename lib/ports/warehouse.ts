@@ -1,0 +1,89 @@
+/**
+ * The warehouse, as BigQuery's job API has it: work is submitted under an id that the caller chooses, runs on its
+ * own time, and outlives the caller. An id is used once, for ever, also by a job that failed.
+ */
+import type { FileFormat, LoadOptions } from "../core/load.ts";
+import type { QueryParameter } from "../core/sql.ts";
+import type { Column, Destination, TableRef, TimePartitioning } from "../core/table.ts";
+
+export type { CsvOptions, FileFormat, LoadOptions } from "../core/load.ts";
+export type { QueryParameter } from "../core/sql.ts";
+
+export type JobSpec =
+  | {
+      /** Files into a table, replacing what it holds. Each URI is read when the job runs, not when it was submitted. */
+      readonly kind: "load";
+      readonly uris: readonly string[];
+      readonly format: FileFormat;
+      readonly options?: LoadOptions;
+      /** Left out, the schema is the file's own (Parquet, Avro, ORC) or detected (CSV, JSON). */
+      readonly schema?: readonly Column[];
+      readonly destination: TableRef;
+      readonly partitioning?: TimePartitioning;
+      /** Put all rows into this partition of an ingestion-time partitioned destination. */
+      readonly partition?: string;
+      readonly expiresAt?: number;
+    }
+  | {
+      /** One table's rows atomically replace a table or one partition; the destination is made where it is missing. */
+      readonly kind: "copy";
+      readonly source: TableRef;
+      readonly destination: Destination;
+      readonly partitioning?: TimePartitioning;
+      readonly expiresAt?: number;
+    }
+  | {
+      /** GoogleSQL with named parameters. */
+      readonly kind: "query";
+      readonly sql: string;
+      readonly parameters?: Readonly<Record<string, QueryParameter>>;
+      /** A limit that fails the job instead of billing more. Bytes. */
+      readonly maximumBytesBilled?: number;
+    };
+
+export interface JobError {
+  /** BigQuery's reason word: `invalid`, `invalidQuery`, `notFound`, `stopped`, `backendError`, `rateLimitExceeded`, … */
+  readonly reason: string;
+  readonly message: string;
+  /** Whether the same job under a new id could succeed. */
+  readonly retryable: boolean;
+}
+
+export interface JobStatus {
+  readonly jobId: string;
+  readonly state: "pending" | "running" | "succeeded" | "failed";
+  readonly labels: Readonly<Record<string, string>>;
+  readonly error?: JobError;
+  /** Rows written by a load or copy, or returned by a query, once it succeeded. */
+  readonly rows?: number;
+  readonly bytesBilled?: number;
+}
+
+export interface TableInfo {
+  readonly schema: readonly Column[];
+  /** Exact for tables that are not being written. */
+  readonly rows: number;
+  readonly partitioning?: TimePartitioning;
+  /** Changes whenever the table's schema or data does. */
+  readonly etag: string;
+  readonly expiresAt?: number;
+}
+
+export interface Warehouse {
+  /** Accepts a job. `duplicate` when the id was ever used before, by whatever job; nothing happens then. */
+  submit(jobId: string, spec: JobSpec, labels: Readonly<Record<string, string>>): Promise<"accepted" | "duplicate">;
+  inspect(jobId: string): Promise<JobStatus | undefined>;
+  /** Asks the job to stop; it may succeed all the same. Its end is seen by `wait`. An ended or unknown job is left alone. */
+  cancel(jobId: string): Promise<void>;
+  /** The job's status when it has ended, or as it is after `timeoutMs`. Throws `PermanentError` (`not-found`) for an unknown id. */
+  wait(jobId: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<JobStatus>;
+  /** The rows of a succeeded query job, as plain JSON values: INT64 beyond 2^53, NUMERIC, dates and times as text, TIMESTAMP as ISO 8601. */
+  rows(jobId: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Readonly<Record<string, unknown>>>;
+  describe(table: TableRef): Promise<TableInfo | undefined>;
+  /** Adds nullable columns at the end. Throws `RetryableError` when the table is no longer at `etag`. */
+  extend(table: TableRef, columns: readonly Column[], etag: string): Promise<void>;
+  /** Drops a table or one partition; `false` when there was none. */
+  drop(table: Destination): Promise<boolean>;
+  /** Tables of a dataset whose names start with `prefix`, by name. */
+  list(dataset: { readonly project?: string; readonly dataset: string }, prefix?: string): AsyncIterable<TableRef>;
+}

@@ -1,0 +1,227 @@
+/**
+ * Deletes the objects of intervals past retention: exactly the generations that a committed materialization has loaded,
+ * behind a seal, each deletion an event. What was not loaded, has changed since, or is the newest stays.
+ */
+import type { AssetDefinition } from "../core/asset.ts";
+import { partitionRef } from "../core/claim.ts";
+import type { InputObject, PartitionDocument } from "../core/documents.ts";
+import { put, ref } from "../core/documents.ts";
+import { PermanentError } from "../core/errors.ts";
+import type { EventBody, SluiceEvent } from "../core/events.ts";
+import { EVENT_VERSION } from "../core/events.ts";
+import { shortHash } from "../core/hash.ts";
+import { compareInputs, uriOf } from "../core/inputs.ts";
+import { parseWindow, tableSuffix, windowKey } from "../core/interval.ts";
+import type { Window } from "../core/interval.ts";
+import { compileObjectSource } from "../core/object-source.ts";
+import type { ObjectSource } from "../core/object-source.ts";
+import type { CleanUpReport, CleanUpRequest } from "../core/resources.ts";
+import { seal } from "../core/seal.ts";
+import { slotRef } from "../core/slot.ts";
+import { formatTable } from "../core/table.ts";
+import type { Execution } from "./execution.ts";
+
+const DAY_MS = 86_400_000;
+
+/** One clean-up of one asset. */
+interface CleanUp {
+  readonly execution: Execution;
+  readonly asset: AssetDefinition;
+  readonly source: ObjectSource;
+  readonly dryRun: boolean;
+  readonly deleted: string[];
+  readonly kept: { uri: string; reason: string }[];
+  readonly droppedTables: string[];
+}
+
+/** Safe to repeat, and to cut off anywhere. A dry run changes nothing and reports what would go. */
+export async function deleteLoaded(
+  execution: Execution,
+  asset: AssetDefinition,
+  request: CleanUpRequest,
+): Promise<CleanUpReport> {
+  const { services, signal } = execution;
+  const { source } = asset;
+  if (source === undefined) throw new PermanentError(`${asset.key} is not loaded from objects`, { code: "no-source" });
+  const work: CleanUp = { execution, asset, source, dryRun: request.dryRun, deleted: [], kept: [], droppedTables: [] };
+  const to = await firstKept(work, request.before);
+  for (let after: string | undefined; to !== undefined;) {
+    const page = await services.events.partitions({
+      name: asset.key,
+      to,
+      limit: 100,
+      ...(after === undefined ? {} : { after }),
+    });
+    for (const partition of page.items) {
+      signal.throwIfAborted();
+      if (partition.cleanedAt === undefined) await cleanInterval(work, partition);
+    }
+    after = page.next;
+    if (after === undefined) break;
+  }
+  const { dryRun, deleted, kept, droppedTables } = work;
+  return { dryRun, deleted, kept, droppedTables };
+}
+
+/**
+ * The first interval that is *not* past retention. Retention counts back from the newest materialized interval, or from now
+ * where that lies in the future, whatever date the request names: a request can ask for less, never for more.
+ */
+async function firstKept({ execution, asset, source }: CleanUp, before: string): Promise<string | undefined> {
+  const { events, clock } = execution.services;
+  const newest = await events.get("asset", asset.key);
+  if (newest === undefined) return undefined;
+  const { start } = parseWindow(source.interval, newest.partition);
+  const retained = Math.min(start, clock.now()) - (asset.retention?.days ?? 0) * DAY_MS;
+  const cutoff = Math.min(retained, Date.parse(before));
+  if (Number.isNaN(cutoff)) throw new PermanentError(`${JSON.stringify(before)} is not a date`, { code: "bad-config" });
+  // The window that holds the cutoff is not over at it.
+  return windowKey(source.interval, cutoff);
+}
+
+async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promise<void> {
+  const { asset, source, execution } = work;
+  const window = parseWindow(source.interval, partition.partition);
+  const handled = handledInputs(asset, partition);
+  if (handled.length === 0) return;
+  const there = await listInterval(work, window);
+  const isHandled = (object: InputObject): boolean => handled.some((input) => sameObject(input, object));
+  if (partition.seal === undefined && !there.every(isHandled)) {
+    return keep(
+      work,
+      partition,
+      there.filter((object) => !isHandled(object)),
+      "it is not loaded yet",
+    );
+  }
+  if (work.dryRun) {
+    work.deleted.push(...there.filter(isHandled).map(uriOf));
+    if (asset.target?.keepRaw === true) work.droppedTables.push(rawName(asset, window));
+    return;
+  }
+  const sealed = await sealInterval(work, partition);
+  if (sealed.kind === "kept") return keep(work, partition, there, sealed.reason);
+  for (const object of there.filter(isHandled)) await deleteObject(work, partition, object);
+  await dropRaw(work, partition, window);
+  const { events, clock } = execution.services;
+  const target = partitionRef(asset.key, partition.partition);
+  await events.transact({ partition: target }, (state) => ({
+    result: undefined,
+    writes: state.partition?.seal === undefined ? [] : [put(target, { ...state.partition, cleanedAt: clock.now() })],
+    events: [],
+  }));
+}
+
+/** The objects that the partition's rows came from, and those that came too late, where they may go as well. */
+function handledInputs(asset: AssetDefinition, partition: PartitionDocument): readonly InputObject[] {
+  const late = asset.retention?.cleanSuperseded === true ? (partition.superseded?.inputs ?? []) : [];
+  return [...(partition.head?.inputs ?? []), ...late];
+}
+
+function sameObject(a: InputObject, b: InputObject): boolean {
+  const { added, changed } = compareInputs([a], [b]);
+  return added.length === 0 && changed.length === 0;
+}
+
+async function listInterval({ execution, source }: CleanUp, window: Window): Promise<InputObject[]> {
+  const { pattern } = compileObjectSource(source);
+  const found: InputObject[] = [];
+  for await (const { bucket, name, generation, size } of execution.services.objects.list(source.bucket, {
+    prefix: pattern.prefixOf(window),
+  })) {
+    const match = pattern.match(name);
+    if (match.kind === "match" && match.window.key === window.key) found.push({ bucket, name, generation, size });
+  }
+  return found;
+}
+
+function sealInterval(
+  { execution, asset }: CleanUp,
+  partition: PartitionDocument,
+): Promise<ReturnType<typeof seal>["result"]> {
+  const { events, clock } = execution.services;
+  const { target } = asset;
+  const window = parseWindow(asset.source?.interval ?? "daily", partition.partition);
+  const shared = target?.slot !== "partition";
+  const suffix = shared ? {} : { partition: tableSuffix(asset.source?.interval ?? "daily", window.start) };
+  const slot = target === undefined ? ref("slot", `none|${asset.key}`) : slotRef({ ...target.table, ...suffix });
+  const refs = { partition: partitionRef(asset.key, partition.partition), slot, asset: ref("asset", asset.key) };
+  const identity = {
+    id: execution.identity.id,
+    kind: "asset" as const,
+    name: asset.key,
+    partition: partition.partition,
+  };
+  return events.transact(refs, (state) =>
+    seal(state, { identity, now: clock.now(), by: execution.identity.id, shared }),
+  );
+}
+
+async function deleteObject(work: CleanUp, partition: PartitionDocument, object: InputObject): Promise<void> {
+  const { objects } = work.execution.services;
+  const outcome = await objects.delete(object.bucket, object.name, object.generation);
+  const { generation } = object;
+  const uri = uriOf(object);
+  if (outcome === "deleted") {
+    work.deleted.push(uri);
+    await record(work, partition, `deleted-${uri}#${generation}`, { type: "object.deleted", uri, generation });
+  } else if (outcome === "changed") {
+    await keep(work, partition, [object], "it changed after it was loaded");
+  }
+}
+
+async function keep(
+  work: CleanUp,
+  partition: PartitionDocument,
+  objects: readonly InputObject[],
+  reason: string,
+): Promise<void> {
+  for (const object of objects) {
+    const uri = uriOf(object);
+    work.kept.push({ uri, reason });
+    if (work.dryRun) continue;
+    await record(work, partition, `kept-${uri}#${object.generation}`, {
+      type: "object.kept",
+      uri,
+      generation: object.generation,
+      reason,
+    });
+  }
+}
+
+async function dropRaw(work: CleanUp, partition: PartitionDocument, window: Window): Promise<void> {
+  const { asset, execution } = work;
+  if (asset.target?.keepRaw !== true) return;
+  const table = rawTable(asset, window);
+  const name = formatTable(table);
+  if (!(await execution.services.warehouse.drop(table))) return;
+  work.droppedTables.push(name);
+  await record(work, partition, `dropped-${name}`, { type: "table.dropped", table: name, reason: "past retention" });
+}
+
+function rawTable(asset: AssetDefinition, window: Window): { project?: string; dataset: string; table: string } {
+  const { target, source } = asset;
+  const base = target?.table ?? { dataset: "", table: "" };
+  return {
+    ...base,
+    dataset: target?.stagingDataset ?? base.dataset,
+    table: `${base.table}__${tableSuffix(source?.interval ?? "daily", window.start)}`,
+  };
+}
+
+function rawName(asset: AssetDefinition, window: Window): string {
+  return formatTable(rawTable(asset, window));
+}
+
+function record({ execution }: CleanUp, partition: PartitionDocument, what: string, body: EventBody): Promise<void> {
+  const event: SluiceEvent = {
+    v: EVENT_VERSION,
+    id: `${execution.identity.id}-${shortHash([what])}`,
+    at: execution.services.clock.now(),
+    asset: partition.name,
+    partition: partition.partition,
+    run: execution.identity.id,
+    ...body,
+  };
+  return execution.services.events.append([event]);
+}

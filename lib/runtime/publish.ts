@@ -1,0 +1,160 @@
+/**
+ * Steps 5 and 6 of a run's life: the intent, the atomic warehouse step under its job id, and the commit; and what to do about
+ * an intent that somebody else left open.
+ */
+import { partitionRef } from "../core/claim.ts";
+import { commitIntent, commitRefs } from "../core/commit.ts";
+import type { Intent, RunDocument } from "../core/documents.ts";
+import { PermanentError, RetryableError } from "../core/errors.ts";
+import type { TimePartitioning } from "../core/table.ts";
+import { formatTable } from "../core/table.ts";
+import { closeIntent, maySettle, openIntent, slotRef } from "../core/slot.ts";
+import type { OpenRequest } from "../core/slot.ts";
+import type { JobStatus } from "../ports/warehouse.ts";
+import { announce } from "./execution.ts";
+import type { Execution } from "./execution.ts";
+import { ClaimLost, EndRun, Park } from "./interruptions.ts";
+import type { Services } from "./services.ts";
+import { labelOf } from "./warehouse-jobs.ts";
+
+/** How often a live stranger's publish is looked at in place, and for how long each time. */
+const LOOKS = 20;
+const LOOK_MS = 250;
+
+/** Publishes in the slot and commits. The result is the ended run. */
+export async function publish(
+  execution: Execution,
+  request: Omit<OpenRequest, "now" | "token" | "identity">,
+  partitioning: TimePartitioning | undefined,
+): Promise<RunDocument> {
+  const { services, identity, token, signal } = execution;
+  const refs = { partition: partitionRef(identity.name, identity.partition), slot: slotRef(request.destination) };
+  for (;;) {
+    signal.throwIfAborted();
+    const now = services.clock.now();
+    const opened = await services.events.transact(refs, (state) =>
+      openIntent(state, { ...request, identity, token, now }),
+    );
+    switch (opened.kind) {
+      case "lost":
+        throw new ClaimLost(identity.id);
+      case "superseded":
+        throw new EndRun("superseded", `the table already shows ${opened.by}`, request.head.inputs);
+      case "occupied": {
+        const settled = await settle(execution, opened.intent);
+        if (settled?.id === identity.id) return settled;
+        break;
+      }
+      case "open": {
+        const run = await carryOut(execution, opened.intent, partitioning);
+        if (run !== undefined) return run;
+      }
+    }
+  }
+}
+
+async function carryOut(
+  execution: Execution,
+  intent: Intent,
+  partitioning: TimePartitioning | undefined,
+): Promise<RunDocument | undefined> {
+  const { services, identity, signal } = execution;
+  const { warehouse } = services;
+  const labels = { sluice_asset: labelOf(identity.name), sluice_run: identity.id, sluice_step: "publish" };
+  const { staging: source, destination } = intent;
+  await warehouse.submit(
+    intent.jobId,
+    { kind: "copy", source, destination, ...(partitioning === undefined ? {} : { partitioning }) },
+    labels,
+  );
+  const status = await waitForEnd(services, intent.jobId, signal);
+  if (status.state === "succeeded" && !isPrevention(status)) {
+    const run = await commit(services, intent, false);
+    if (run === undefined) throw new ClaimLost(identity.id); // a stranger has settled it; the claim is gone with it
+    return run;
+  }
+  // A stranger took the id, or the copy failed: either way this publish can never happen any more.
+  await close(services, intent);
+  if (
+    status.error !== undefined &&
+    !status.error.retryable &&
+    status.error.reason !== "stopped" &&
+    !isPrevention(status)
+  ) {
+    throw new PermanentError(`publishing in ${formatTable(destination)} failed: ${status.error.message}`, {
+      code: status.error.reason,
+    });
+  }
+  throw new RetryableError(
+    `publishing in ${formatTable(destination)} was cut off: ${status.error?.message ?? "its job id was taken"}`,
+  );
+}
+
+/**
+ * Makes sure what became of an open intent before anything else happens to its slot. A live stranger's is waited for; a dead
+ * one's is settled. The result is the ended run where a publish was rolled forward.
+ */
+export async function settle(execution: Execution, intent: Intent): Promise<RunDocument | undefined> {
+  const { services, identity, signal } = execution;
+  const { events, clock, settings } = services;
+  for (let look = 0; look < LOOKS; look++) {
+    signal.throwIfAborted();
+    const slot = await events.get("slot", slotRef(intent.destination).id);
+    if (slot?.intent?.sequence !== intent.sequence) return undefined;
+    const owner = await events.get("partition", partitionRef(intent.name, intent.partition).id);
+    const executing = services.holdLeases() && services.executing.has(intent.runId) && intent.runId !== identity.id;
+    if (!executing && maySettle(intent, owner, clock.now())) return settleDead(execution, intent);
+    await clock.sleep(LOOK_MS, signal);
+  }
+  throw new Park(
+    "slot-busy",
+    `another publish into ${formatTable(intent.destination)} is under way`,
+    clock.now() + settings.lookAgainMs,
+  );
+}
+
+/**
+ * A no-op under the publish's own id. Accepted: the id is taken, so that publish can never happen. Refused: the publish
+ * was submitted, so it is stopped or waited for, and its end decides.
+ */
+async function settleDead(execution: Execution, intent: Intent): Promise<RunDocument | undefined> {
+  const { services, identity, signal } = execution;
+  const { warehouse } = services;
+  const labels = { sluice_run: intent.runId, sluice_step: "prevent" };
+  const taken = await warehouse.submit(intent.jobId, { kind: "query", sql: "SELECT 1" }, labels);
+  if (taken === "duplicate") {
+    // A run that slept while its own publish went on wants it to succeed.
+    if (intent.runId !== identity.id) await warehouse.cancel(intent.jobId);
+    const status = await waitForEnd(services, intent.jobId, signal);
+    if (status.state === "succeeded" && !isPrevention(status)) {
+      const run = await commit(services, intent, true);
+      if (run !== undefined && run.id !== identity.id) await announce(services, run, run);
+      return run;
+    }
+  }
+  await close(services, intent);
+  return undefined;
+}
+
+async function waitForEnd(services: Services, jobId: string, signal: AbortSignal): Promise<JobStatus> {
+  const { warehouse, clock, settings } = services;
+  const status = await warehouse.wait(jobId, { timeoutMs: settings.waitMs, signal });
+  if (status.state === "succeeded" || status.state === "failed") return status;
+  throw new Park("waiting-for-job", `the warehouse job ${jobId} is still running`, clock.now() + settings.lookAgainMs);
+}
+
+function isPrevention(status: JobStatus): boolean {
+  return status.labels["sluice_step"] === "prevent";
+}
+
+function commit(services: Services, intent: Intent, rolledForward: boolean): Promise<RunDocument | undefined> {
+  const now = services.clock.now();
+  return services.events.transact(commitRefs(intent), (state) => commitIntent(state, { intent, now, rolledForward }));
+}
+
+function close(services: Services, intent: Intent): Promise<void> {
+  const now = services.clock.now();
+  return services.events.transact({ slot: slotRef(intent.destination) }, (state) =>
+    closeIntent(state, { intent, now }),
+  );
+}

@@ -1,0 +1,167 @@
+/**
+ * The one way in. A push envelope or a CloudEvent for one of the project's consumers comes in; when the returned promise
+ * resolves, the message may be acknowledged. It rejects only when the transport should deliver the message again.
+ */
+import { z } from "zod";
+import type { AssetDefinition } from "../core/asset.ts";
+import type { RunIdentity } from "../core/claim.ts";
+import type { Consumer } from "../core/definitions.ts";
+import { messageOf } from "../core/errors.ts";
+import type { EventBody } from "../core/events.ts";
+import { EVENT_VERSION } from "../core/events.ts";
+import { shortHash } from "../core/hash.ts";
+import { latestPartition, parsePartition } from "../core/partitions.ts";
+import { requestSchema, runIdOf } from "../core/request.ts";
+import type { RequestBody, RunRequest } from "../core/request.ts";
+import { topicOfRun } from "../core/claim.ts";
+import { bucketTopicOf } from "../core/asset-key.ts";
+import { readEnvelope } from "./envelope.ts";
+import type { Delivery, Incoming } from "./envelope.ts";
+import { execute } from "./execution.ts";
+import { newestInterval } from "./look.ts";
+import { routeNotification } from "./route-object.ts";
+import { runAsset } from "./run-asset.ts";
+import { runJob } from "./run-job.ts";
+import { isSensorRunning, runSensor, sensorRequest } from "./run-sensor.ts";
+import type { Services } from "./services.ts";
+
+const wakeSchema = z.strictObject({ wake: z.string().regex(/^[0-9a-f]{16}$/) });
+
+export async function receive(services: Services, consumer: Consumer, incoming: Incoming): Promise<void> {
+  const envelope = readEnvelope(incoming, services.clock.now());
+  if (envelope.kind === "refused") return refuse(services, consumer, envelope.messageId, envelope.reason);
+  const { delivery } = envelope;
+  try {
+    await dispatch(services, consumer, delivery);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    await refuse(services, consumer, delivery.messageId, error.message);
+  }
+}
+
+/** The message makes no sense here, now or later. */
+class Refused extends Error {}
+
+async function dispatch(services: Services, consumer: Consumer, delivery: Delivery): Promise<void> {
+  const definitions = services.definitions();
+  const wake = wakeSchema.safeParse(delivery.data);
+  switch (consumer.kind) {
+    case "bucket":
+      return routeNotification(services, consumer.bucket, delivery, (reason) => {
+        throw new Refused(reason);
+      });
+    case "asset": {
+      const asset = definitions.assets.get(consumer.key);
+      if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
+      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      const request = await assetRequest(services, asset, delivery);
+      const identity = identify("asset", asset.key, request);
+      return execute(services, identity, request, asset.retry, (execution) => runAsset(execution, asset));
+    }
+    case "job": {
+      const job = definitions.jobs.get(consumer.name);
+      if (job === undefined) throw new Refused(`the job ${consumer.name} is not defined any more`);
+      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      const body = parseBody(delivery);
+      if (body.partition !== undefined)
+        throw new Refused(`the job ${job.name} has no partitions: leave the partition out`);
+      const request = settleRequest(body, "", delivery);
+      const parsed = job.config?.safeParse(request.config ?? {});
+      if (parsed?.success === false)
+        throw new Refused(`the config is not what ${job.name} takes: ${issueOf(parsed.error)}`);
+      return execute(services, identify("job", job.name, request), request, job.retry, (execution) =>
+        runJob(execution, job),
+      );
+    }
+    case "sensor": {
+      const sensor = definitions.sensors.get(consumer.name);
+      if (sensor === undefined) throw new Refused(`the sensor ${consumer.name} is not defined any more`);
+      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      if (!(await isSensorRunning(services, sensor))) return;
+      const request = sensorRequest(sensor, delivery);
+      if (request.kind === "refused") throw new Refused(request.reason);
+      const identity = identify("sensor", sensor.name, request.request);
+      return execute(services, identity, request.request, {}, (execution) => runSensor(execution, sensor));
+    }
+  }
+}
+
+/** Takes a parked or abandoned run up again; its own frozen request says what to do. */
+async function wakeUp(
+  services: Services,
+  consumer: Exclude<Consumer, { kind: "bucket" }>,
+  runId: string,
+): Promise<void> {
+  const run = await services.events.get("run", runId);
+  const name = consumer.kind === "asset" ? consumer.key : consumer.name;
+  if (run === undefined || run.kind !== consumer.kind || run.name !== name) return;
+  const { assets, jobs, sensors } = services.definitions();
+  const identity: RunIdentity = { id: run.id, kind: run.kind, name: run.name, partition: run.partition };
+  const asset = assets.get(name);
+  const job = jobs.get(name);
+  const sensor = sensors.get(name);
+  if (run.kind === "asset" && asset !== undefined) {
+    await execute(services, identity, undefined, asset.retry, (execution) => runAsset(execution, asset));
+  } else if (run.kind === "job" && job !== undefined) {
+    await execute(services, identity, undefined, job.retry, (execution) => runJob(execution, job));
+  } else if (run.kind === "sensor" && sensor !== undefined) {
+    await execute(services, identity, undefined, {}, (execution) => runSensor(execution, sensor));
+  }
+}
+
+async function assetRequest(services: Services, asset: AssetDefinition, delivery: Delivery): Promise<RunRequest> {
+  const body = parseBody(delivery);
+  const wanted = body.partition ?? (await latestFor(services, asset, body, delivery));
+  if (wanted === undefined) throw new Refused(`${asset.key} has no latest partition: name one`);
+  try {
+    return settleRequest(body, parsePartition(asset.partitions, wanted).key, delivery);
+  } catch (error) {
+    throw new Refused(`${asset.key}: ${messageOf(error)}`);
+  }
+}
+
+/** A schedule stands for the window that has just ended; a person, for the newest data there is. */
+async function latestFor(
+  services: Services,
+  asset: AssetDefinition,
+  body: RequestBody,
+  delivery: Delivery,
+): Promise<string | undefined> {
+  const newest = body.cause?.kind === "schedule" ? undefined : await newestInterval(asset, services.objects);
+  return newest ?? latestPartition(asset.partitions, delivery.publishedAt)?.key;
+}
+
+function parseBody(delivery: Delivery): RequestBody {
+  const parsed = requestSchema.safeParse(delivery.data);
+  if (parsed.success) return parsed.data;
+  throw new Refused(`the message is no request: ${issueOf(parsed.error)}`);
+}
+
+function settleRequest(body: RequestBody, partition: string, delivery: Delivery): RunRequest {
+  const { runKey, cause = { kind: "manual" as const }, ...rest } = body;
+  const key = runKey ?? (cause.kind === "schedule" ? `schedule:${partition}` : `message:${delivery.messageId}`);
+  return { ...rest, cause, partition, runKey: key, requestedAt: delivery.publishedAt };
+}
+
+function identify(kind: RunIdentity["kind"], name: string, request: RunRequest): RunIdentity {
+  return { id: runIdOf(kind, name, request.partition, request.runKey), kind, name, partition: request.partition };
+}
+
+function issueOf(error: z.ZodError): string {
+  const issue = error.issues[0];
+  const path = issue?.path.join(".") ?? "";
+  return `${path === "" ? "" : `${path}: `}${issue?.message ?? "unreadable"}`;
+}
+
+/** A message that cannot be understood is recorded, once, and acknowledged. */
+async function refuse(services: Services, consumer: Consumer, messageId: string, reason: string): Promise<void> {
+  const { events, clock } = services;
+  const topic =
+    consumer.kind === "bucket"
+      ? bucketTopicOf(consumer.bucket)
+      : topicOfRun({ kind: consumer.kind, name: consumer.kind === "asset" ? consumer.key : consumer.name });
+  const body: EventBody = { type: "message.refused", topic, messageId, reason };
+  const id = `refused-${shortHash([topic, messageId, reason])}`;
+  const asset = consumer.kind === "asset" ? { asset: consumer.key } : {};
+  await events.append([{ v: EVENT_VERSION, id, at: clock.now(), ...asset, ...body }]);
+}

@@ -1,0 +1,187 @@
+/** Makes the clients behind a definition's resources, each confined to what the definition declares. */
+import type { AssetKey } from "../core/asset-key.ts";
+import type { AssetDefinition } from "../core/asset.ts";
+import type { InputObject } from "../core/documents.ts";
+import { PermanentError } from "../core/errors.ts";
+import { uriOf } from "../core/inputs.ts";
+import type { Need } from "../core/needs.ts";
+import type {
+  BigQueryResource,
+  LoadRequest,
+  LoadedObjects,
+  ReadableObjects,
+  ResourceDefinition,
+  ResourceMap,
+} from "../core/resources.ts";
+import { parseLocation } from "../core/resources.ts";
+import { renderSql } from "../core/sql.ts";
+import type { SqlTemplate } from "../core/sql.ts";
+import type { TableRef, TimePartitioning } from "../core/table.ts";
+import type { JobStatus } from "../ports/warehouse.ts";
+import { deleteLoaded } from "./clean-up.ts";
+import type { Execution } from "./execution.ts";
+import type { RunLog } from "./run-log.ts";
+import { runJob } from "./warehouse-jobs.ts";
+
+/** Where an asset's rows are, for code of one run. Throws for an asset that was not declared. */
+export type TableOf = (asset: AssetKey) => TableRef;
+
+/** What `bigquery.load` fills. */
+export interface StagingPlan {
+  readonly table: TableRef;
+  readonly fingerprint: string;
+  readonly inputs: readonly InputObject[];
+  readonly partitioning?: TimePartitioning;
+  readonly partition?: string;
+}
+
+export interface ClientOptions {
+  readonly execution: Execution;
+  readonly resources: ResourceMap;
+  readonly needs: readonly Need[];
+  readonly log: RunLog;
+  readonly staging?: StagingPlan;
+  readonly tableOf: TableOf;
+}
+
+export async function clientsOf(options: ClientOptions): Promise<Readonly<Record<string, unknown>>> {
+  const clients: Record<string, unknown> = {};
+  for (const [name, resource] of Object.entries(options.resources)) clients[name] = await clientOf(options, resource);
+  return clients;
+}
+
+function clientOf(options: ClientOptions, resource: ResourceDefinition<unknown>): unknown {
+  switch (resource.kind) {
+    case "bigquery":
+      return bigqueryClient(options);
+    case "read-objects":
+      return objectsClient(options, resource);
+    case "clean-up":
+      return cleanUpClient(options, resource);
+    case "secret":
+      return secretOf(options, resource.secret ?? "");
+  }
+}
+
+function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): BigQueryResource {
+  let loads = 0;
+  let queries = 0;
+  return {
+    async load(request: LoadRequest) {
+      if (staging === undefined) {
+        throw new PermanentError("there is no managed table to load into: give the asset a target", {
+          code: "no-target",
+        });
+      }
+      const uris = request.uris ?? staging.inputs.map(uriOf);
+      if (uris.length === 0)
+        throw new PermanentError("there is nothing to load: no uris, and the run has no inputs", { code: "no-inputs" });
+      for (const uri of uris) requireReadable(needs, uri);
+      const { fingerprint, table: destination, inputs, ...spec } = staging;
+      const status = await runJob(execution, {
+        step: `load-${++loads}`,
+        inputs: fingerprint,
+        spec: {
+          kind: "load",
+          uris,
+          format: request.format,
+          destination,
+          ...spec,
+          ...(request.options === undefined ? {} : { options: request.options }),
+          ...(request.schema === undefined ? {} : { schema: request.schema }),
+          expiresAt: execution.services.clock.now() + execution.services.settings.stagingTtlMs,
+        },
+        usable: async () => (await execution.services.warehouse.describe(destination)) !== undefined,
+      });
+      return finishedJob(status);
+    },
+    async run(statement: SqlTemplate) {
+      const { text, parameters } = renderSql(statement, tableOf);
+      const status = await runJob(execution, {
+        step: `query-${++queries}`,
+        inputs: `${staging?.fingerprint ?? execution.identity.id} ${text}`,
+        spec: { kind: "query", sql: text, parameters },
+      });
+      return {
+        ...finishedJob(status),
+        rowsOf: () => execution.services.warehouse.rows(status.jobId, { signal: execution.signal }),
+      };
+    },
+  };
+}
+
+function finishedJob({ jobId, rows = 0, bytesBilled = 0 }: JobStatus): {
+  jobId: string;
+  rows: number;
+  bytesBilled: number;
+} {
+  return { jobId, rows, bytesBilled };
+}
+
+function objectsClient({ execution }: ClientOptions, resource: ResourceDefinition<unknown>): ReadableObjects {
+  const { bucket, prefix: base } = resource.location ?? { bucket: "", prefix: "" };
+  const { objects } = execution.services;
+  const inside = (name: string): string => {
+    if (!isBelow(name, base))
+      throw new PermanentError(`gs://${bucket}/${name} is outside of gs://${bucket}/${base}, which is declared`, {
+        code: "undeclared",
+      });
+    return name;
+  };
+  return {
+    async *list(prefix) {
+      for await (const { name, size } of objects.list(bucket, {
+        prefix: prefix === undefined ? base : inside(prefix),
+      })) {
+        if (isBelow(name, base)) yield { uri: `gs://${bucket}/${name}`, name, size };
+      }
+    },
+    read: (name) => objects.read(bucket, inside(name), { signal: execution.signal }),
+  };
+}
+
+function requireReadable(needs: readonly Need[], uri: string): void {
+  const { bucket, prefix: name } = parseLocation(uri);
+  const declared = needs.some(
+    (need) => need.kind === "read-objects" && need.bucket === bucket && isBelow(name, need.prefix),
+  );
+  if (!declared) {
+    throw new PermanentError(`${uri} is not declared: add gcs.read("gs://${bucket}/…") to the asset's resources`, {
+      code: "undeclared",
+    });
+  }
+}
+
+function isBelow(name: string, prefix: string): boolean {
+  return prefix === "" || name === prefix || name.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`);
+}
+
+function cleanUpClient(options: ClientOptions, resource: ResourceDefinition<unknown>): LoadedObjects {
+  const { execution } = options;
+  const asset = execution.services.definitions().assets.get(resource.asset ?? "");
+  if (asset === undefined)
+    throw new PermanentError(`the asset ${resource.asset ?? ""} is not defined`, { code: "unknown-asset" });
+  return { deleteLoaded: (request) => deleteLoaded(execution, asset, request) };
+}
+
+async function secretOf({ execution, log }: ClientOptions, name: string): Promise<string> {
+  const value = await execution.services.secrets.access(name);
+  log.redact(value);
+  return value;
+}
+
+/** Where the rows of an asset's own run and of its declared upstreams are. */
+export function tablesOf(execution: Execution, asset: AssetDefinition, own: TableRef | undefined): TableOf {
+  return (key) => {
+    const definition = key === asset.key ? asset : execution.services.definitions().assets.get(key);
+    if (key === asset.key && own !== undefined) return own;
+    if (key !== asset.key && !asset.deps.includes(key)) {
+      throw new PermanentError(`${asset.key} reads ${key} without declaring it: add it to deps`, {
+        code: "undeclared",
+      });
+    }
+    if (definition?.target === undefined)
+      throw new PermanentError(`${key} has no table to read`, { code: "no-target" });
+    return definition.target.table;
+  };
+}

@@ -1,0 +1,45 @@
+/** The runtime over a set of ports: what every entry point, local or deployed, calls. */
+import type { Consumer, Definitions } from "../core/definitions.ts";
+import type { Incoming } from "./envelope.ts";
+import { Stopping } from "./interruptions.ts";
+import { receive } from "./receive.ts";
+import { defaultSettings } from "./services.ts";
+import type { Services, Settings } from "./services.ts";
+import { sweepBuckets, sweepDue } from "./sweep.ts";
+
+export interface Runtime {
+  /** Resolves when the message may be acknowledged; rejects when it should be delivered again. */
+  receive(consumer: Consumer, incoming: Incoming): Promise<void>;
+  /** Wakes what is due; the result is how many deadlines it found. */
+  sweepDue(): Promise<number>;
+  /** Announces a bounded slice of every watched bucket again. */
+  sweepBuckets(): Promise<number>;
+  /** The runs that are being executed here now. */
+  readonly executing: ReadonlySet<string>;
+  /** Asks every execution to give up its claim; they are taken up again later, here or elsewhere. */
+  stop(): void;
+}
+
+export type RuntimeOptions = Omit<Services, "settings" | "stopping" | "executing" | "holdLeases" | "definitions"> & {
+  definitions(): Definitions;
+  readonly settings?: Partial<Settings>;
+  holdLeases?(): boolean;
+};
+
+export function createRuntime(options: RuntimeOptions): Runtime {
+  const stopping = new AbortController();
+  const services: Services = {
+    ...options,
+    settings: { ...defaultSettings, ...options.settings },
+    stopping: stopping.signal,
+    holdLeases: () => options.holdLeases?.() ?? false,
+    executing: new Set(),
+  };
+  return {
+    receive: (consumer, incoming) => receive(services, consumer, incoming),
+    sweepDue: () => sweepDue(services),
+    sweepBuckets: () => sweepBuckets(services),
+    executing: services.executing,
+    stop: () => stopping.abort(new Stopping()),
+  };
+}

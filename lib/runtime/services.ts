@@ -1,0 +1,53 @@
+/** The ports that a runtime stands on, and the few numbers that it goes by. */
+import type { Definitions } from "../core/definitions.ts";
+import type { Clock, Random } from "../ports/clock.ts";
+import type { EventStore } from "../ports/event-store.ts";
+import type { MessageBus } from "../ports/message-bus.ts";
+import type { ObjectStore } from "../ports/object-store.ts";
+import type { Secrets } from "../ports/secrets.ts";
+import type { Warehouse } from "../ports/warehouse.ts";
+
+export interface Settings {
+  /** How long a claim lasts without renewal. Default 90 s. */
+  readonly leaseMs: number;
+  /** Default 30 s. */
+  readonly renewMs: number;
+  /** How long a warehouse job is waited for in place before the run is parked. Default 5 min. */
+  readonly waitMs: number;
+  /** How long a parked run sleeps before it looks at a long job again. Default 30 s. */
+  readonly lookAgainMs: number;
+  /** How often a run starts over in place because its inputs changed under it, before it is parked. Default 5. */
+  readonly maxRestarts: number;
+  /** How long staging and raw tables are kept by the warehouse at most. Default 7 days; raw tables: 90 days. */
+  readonly stagingTtlMs: number;
+  readonly rawTtlMs: number;
+}
+
+export const defaultSettings: Settings = Object.freeze({
+  leaseMs: 90_000,
+  renewMs: 30_000,
+  waitMs: 300_000,
+  lookAgainMs: 30_000,
+  maxRestarts: 5,
+  stagingTtlMs: 7 * 86_400_000,
+  rawTtlMs: 90 * 86_400_000,
+});
+
+export interface Services {
+  readonly objects: ObjectStore;
+  readonly warehouse: Warehouse;
+  readonly events: EventStore;
+  readonly bus: MessageBus;
+  readonly secrets: Secrets;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Asked anew for every message, so that a reload takes effect without a restart. */
+  definitions(): Definitions;
+  readonly settings: Settings;
+  /** Aborted when the process is asked to stop: runs give up their claims and are taken up again later. */
+  readonly stopping: AbortSignal;
+  /** Whether leases of runs in this very process count as live however old they look, as under a debugger. */
+  holdLeases(): boolean;
+  /** The runs that this process is executing. Owned by the runtime. */
+  readonly executing: Set<string>;
+}

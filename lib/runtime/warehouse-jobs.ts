@@ -1,0 +1,67 @@
+/** Warehouse jobs whose ids say what they do, so that a retry finds the work of its predecessor. */
+import { PermanentError, RetryableError } from "../core/errors.ts";
+import { canonicalJson, shortHash } from "../core/hash.ts";
+import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
+import type { Execution } from "./execution.ts";
+import { Park } from "./interruptions.ts";
+
+export interface JobRequest {
+  /** What the job is for, e.g. `load-1`: letters, digits, `-`, `_`. */
+  readonly step: string;
+  /** Whatever distinguishes this job from the same step on other inputs: the fingerprint. */
+  readonly inputs: string;
+  readonly spec: JobSpec;
+  /** Whether the result of a job that somebody ran before is still there. */
+  readonly usable?: () => Promise<boolean>;
+}
+
+/** Attempts at one piece of work that anybody makes, ever: a bound against a loop, not a policy. */
+const MAX_ATTEMPTS = 50;
+
+/**
+ * Runs the job, or attaches to it: running → waited for; succeeded → used; failed → tried under the next id, because a
+ * failed id is taken for ever. A job met by its id is ours only if it is the same job. Throws `PermanentError` when the job
+ * fails for good under our eyes, `RetryableError` when another try may help, `Park` when it takes longer than we wait.
+ */
+export async function runJob(execution: Execution, request: JobRequest): Promise<JobStatus> {
+  const { services, identity, signal } = execution;
+  const { warehouse, clock, settings } = services;
+  const { expiresAt, ...stable } = { expiresAt: undefined, ...request.spec };
+  const labels = {
+    sluice_asset: labelOf(identity.name),
+    sluice_run: identity.id,
+    sluice_step: labelOf(request.step),
+    sluice_spec: shortHash([canonicalJson(stable)]),
+  };
+  const base = `${request.step}-${shortHash([identity.kind, identity.name, identity.partition, request.step, request.inputs])}`;
+  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+    signal.throwIfAborted();
+    const jobId = `${base}-a${attempt}`;
+    const submitted = await warehouse.submit(jobId, request.spec, labels);
+    const status = await warehouse.wait(jobId, { timeoutMs: settings.waitMs, signal });
+    if (status.labels["sluice_spec"] !== labels.sluice_spec) continue;
+    if (status.state === "succeeded") {
+      if (submitted === "accepted" || request.usable === undefined || (await request.usable())) return status;
+      continue;
+    }
+    if (status.state !== "failed") {
+      throw new Park(
+        "waiting-for-job",
+        `the warehouse job ${jobId} is still running`,
+        clock.now() + settings.lookAgainMs,
+      );
+    }
+    if (submitted === "duplicate") continue;
+    const reason = status.error?.message ?? "the warehouse gave no reason";
+    if (status.error?.retryable !== true)
+      throw new PermanentError(reason, { code: status.error?.reason ?? "job-failed" });
+    throw new RetryableError(reason);
+  }
+  throw new PermanentError(`${MAX_ATTEMPTS} attempts at ${base} have failed`, { code: "job-failed" });
+}
+
+/** Labels hold lower-case letters, digits, `_` and `-`, at most 63 characters. */
+export function labelOf(text: string): string {
+  const legal = text.toLowerCase().replaceAll(/[^a-z0-9_-]/g, "-");
+  return legal.length <= 63 ? legal : `${legal.slice(0, 50)}-${shortHash([text], 12)}`;
+}
