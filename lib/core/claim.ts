@@ -257,7 +257,7 @@ export function park(state: RunState, input: ParkRequest): Decision<boolean> {
     writes: [
       put(ref("run", run.id), parked),
       put(lockRef(input.identity), { ...partition, holder }),
-      put(ref("due", run.id), due(run.id, input.wakeAt)),
+      put(ref("due", run.id), due(run.id, input.wakeAt + GRACE_MS)),
     ],
     events: [
       {
@@ -373,23 +373,34 @@ export function bodyOf(request: RunRequest): unknown {
   return { ...body, ...(partition === "" ? {} : { partition }) };
 }
 
-/** The run's own process announces at once; the deadline is for the case that it died first. */
-const ANNOUNCE_GRACE_MS = 5_000;
+/** What is announced at once, and woken by a message of its own, is due only if that did not happen. */
+const GRACE_MS = 5_000;
 
 /** An ended run stays due until its messages are out and its staging is put away. */
 export function dueAfterEnd(run: RunDocument, unfinished: boolean, now: number): Write {
   if (run.outbox.length === 0 && !unfinished) return { delete: ref("due", run.id) };
-  return put(ref("due", run.id), due(run.id, now + ANNOUNCE_GRACE_MS));
+  return put(ref("due", run.id), due(run.id, now + GRACE_MS));
 }
 
-/** Marks a run's messages as published and its staging as put away. */
-export function announced(state: RunState, input: { readonly identity: RunIdentity }): Decision<void> {
+/**
+ * Marks a run's messages as published and, where `finished`, its staging as put away. What is not finished stays due.
+ */
+export function announced(
+  state: RunState,
+  input: { readonly identity: RunIdentity; readonly finished: boolean; readonly now: number },
+): Decision<void> {
   const { run } = state;
-  const writes: Write[] = [{ delete: ref("due", input.identity.id) }];
+  const { id } = input.identity;
+  const writes: Write[] = [
+    input.finished ? { delete: ref("due", id) } : put(ref("due", id), due(id, input.now + FINISH_AGAIN_MS)),
+  ];
   if (run !== undefined && run.outbox.length > 0) writes.push(put(ref("run", run.id), { ...run, outbox: [] }));
-  writes.push(...putAway(state, { runId: input.identity.id }).writes);
+  if (input.finished) writes.push(...putAway(state, { runId: id }).writes);
   return { result: undefined, writes, events: [] };
 }
+
+/** When leftovers that could not be put away are tried again. */
+const FINISH_AGAIN_MS = 30_000;
 
 /** Forgets the leftovers of a commit once the staging has become the raw table and is gone. */
 export function putAway({ partition }: Pick<RunState, "partition">, input: { readonly runId: string }): Decision<void> {

@@ -2,14 +2,14 @@
  * One execution of a claimed run: it renews the lease while the work goes on, and turns whatever way the work is left
  * into the run's end, sleep or retry.
  */
-import { backoff } from "../core/backoff.ts";
 import type { RunIdentity } from "../core/claim.ts";
 import { announced, claim, end, lockRef, park, renew, runRefs, topicOfRun } from "../core/claim.ts";
 import type { EndRequest } from "../core/claim.ts";
 import type { PartitionDocument, RunDocument } from "../core/documents.ts";
 import type { RetryPolicy } from "../core/definition.ts";
-import { PermanentError, RetryableError, messageOf } from "../core/errors.ts";
+import { DefinitionError, PermanentError, RetryableError, messageOf } from "../core/errors.ts";
 import type { RunRequest } from "../core/request.ts";
+import { retryDelay } from "../core/retry.ts";
 import { finishCommit } from "./finish.ts";
 import { ClaimLost, EndRun, Park, Stopping } from "./interruptions.ts";
 import type { Services } from "./services.ts";
@@ -106,20 +106,14 @@ function endingOf(
   const reason = messageOf(error);
   const stack = error instanceof Error && error.stack !== undefined ? { stack: error.stack } : {};
   if (error instanceof PermanentError) return { kind: "end", status: "failed", code: error.code, reason, ...stack };
-  const { maxRetries = 3, delaySeconds = 10, maxDelaySeconds = 600 } = retry;
-  if (run.failures >= maxRetries) {
-    return {
-      kind: "end",
-      status: "failed",
-      code: "retries-exhausted",
-      reason: `${reason} (after ${run.failures + 1} tries)`,
-      ...stack,
-    };
+  if (error instanceof DefinitionError)
+    return { kind: "end", status: "failed", code: "bad-definition", reason, ...stack };
+  const failures = run.failures + 1;
+  const pause = retryDelay(retry, failures, services.random.next());
+  if (pause === undefined) {
+    const times = failures === 1 ? "once" : `${failures} times`;
+    return { kind: "end", status: "failed", code: "retries-exhausted", reason: `${reason} (tried ${times})`, ...stack };
   }
-  const pause = backoff(
-    { attempt: run.failures + 1, minMs: delaySeconds * 1000, maxMs: maxDelaySeconds * 1000 },
-    services.random.next(),
-  );
   const asked = error instanceof RetryableError ? (error.afterMs ?? 0) : 0;
   return { kind: "park", wakeAt: now + Math.max(pause, asked), code: "retry", reason, failed: true };
 }
@@ -155,15 +149,23 @@ async function sleepUntil(services: Services, identity: RunIdentity, token: numb
 
 /**
  * Publishes what the ended run has in its outbox and puts its staging away, then marks both as done. Dying in between
- * costs a second announcement, which its receivers recognise by the run key within.
+ * costs a second announcement, which its receivers recognise by the run key within. Leftovers that cannot be put away now
+ * stay due; they are no reason to announce again.
  */
 export async function announce(services: Services, identity: RunIdentity, run: RunDocument): Promise<void> {
-  if (run.outbox.length === 0) return;
-  for (const message of run.outbox) await services.bus.publish(message.topic, { data: message.data });
-  const partition =
-    identity.kind === "asset" ? await services.events.get("partition", lockRef(identity).id) : undefined;
-  if (partition?.finish?.runId === identity.id) await finishCommit(services, partition.finish);
-  await services.events.transact(runRefs(identity), (state) => announced(state, { identity }));
+  const { events, bus, clock } = services;
+  const partition = identity.kind === "asset" ? await events.get("partition", lockRef(identity).id) : undefined;
+  const finish = partition?.finish?.runId === identity.id ? partition.finish : undefined;
+  if (run.outbox.length === 0 && finish === undefined) return;
+  for (const message of run.outbox) await bus.publish(message.topic, { data: message.data });
+  const finished =
+    finish === undefined ||
+    (await finishCommit(services, finish).then(
+      () => true,
+      () => false,
+    ));
+  const now = clock.now();
+  await events.transact(runRefs(identity), (state) => announced(state, { identity, finished, now }));
 }
 
 async function keepRenewing(

@@ -1,16 +1,17 @@
 /** Steps 3 to 6 of an asset's run: look, stage, look again, audit, publish, commit. */
 import type { AssetDefinition, MaterializeContext, MaterializeResult, Target } from "../core/asset.ts";
-import { eventOf } from "../core/claim.ts";
+import { eventOf, partitionRef, putAway } from "../core/claim.ts";
 import { commitUnmanaged, unmanagedRefs } from "../core/commit.ts";
 import { allChecks } from "../core/definitions.ts";
-import type { Head, InputObject } from "../core/documents.ts";
+import type { Head, InputObject, RunDocument } from "../core/documents.ts";
 import { DefinitionError, PermanentError, messageOf } from "../core/errors.ts";
 import type { Metadata, SluiceEvent } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import { compareInputs, fingerprintOf } from "../core/inputs.ts";
-import { tableSuffix } from "../core/interval.ts";
 import { parsePartition, partitionOrder } from "../core/partitions.ts";
 import type { Partition } from "../core/partitions.ts";
+import { destinationOf, rawOf, stagingOf } from "../core/placement.ts";
+import type { Placed } from "../core/placement.ts";
 import { slotRef, supersededBy } from "../core/slot.ts";
 import type { Destination, TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
@@ -24,8 +25,6 @@ import { publish, settle } from "./publish.ts";
 import { clientsOf, tablesOf } from "./resources.ts";
 import type { StagingPlan } from "./resources.ts";
 import { runLog } from "./run-log.ts";
-import { putAway } from "../core/claim.ts";
-import { partitionRef } from "../core/claim.ts";
 
 /** What this execution works on, fixed before any data is touched. */
 interface Plan {
@@ -81,7 +80,8 @@ function configOf(asset: AssetDefinition, { request }: Execution): unknown {
 async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "inputs-changed"> {
   const { execution, asset } = plan;
   const { services, identity, request } = execution;
-  const destination = destinationOf(target, asset, plan.partition);
+  const placed: Placed = { target, partitions: asset.partitions };
+  const destination = destinationOf(placed, plan.partition);
 
   const slot = await services.events.get("slot", slotRef(destination).id);
   if (slot?.intent !== undefined) {
@@ -102,9 +102,7 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
     // Without declared inputs nothing tells whether there is anything to do, so every run does it.
     nonce: request.force === true || asset.source === undefined ? identity.id : undefined,
   });
-  const { partition: before } = {
-    partition: await services.events.get("partition", partitionRef(identity.name, identity.partition).id),
-  };
+  const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
   const shown = slot?.committed?.materializationId;
   if (
     before?.head !== undefined &&
@@ -114,42 +112,60 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
     throw new EndRun("unchanged", "the partition already holds these inputs");
   }
 
-  const staging = stagingOf(target, identity.partition, fingerprint);
-  const stagingPlan: StagingPlan = {
-    table: staging,
-    fingerprint,
-    inputs,
-    ...(target.partitioning === undefined ? {} : { partitioning: target.partitioning }),
-    ...(destination.partition === undefined || target.partitioning?.column !== undefined
-      ? {}
-      : { partition: destination.partition }),
-  };
-  const drop = async (): Promise<"inputs-changed"> => {
-    await services.warehouse.drop(staging);
-    return "inputs-changed";
-  };
+  const staging = stagingOf(placed, identity.partition, fingerprint);
+  const drop = (): Promise<boolean> => services.warehouse.drop(staging);
+  try {
+    const run = await stageAndPublish(plan, { target, placed, destination, staging, inputs, fingerprint });
+    if (run !== undefined) return { kind: "ended", run };
+  } catch (error) {
+    // Another try may use the staging; what is over has no use for it.
+    if (error instanceof PermanentError || error instanceof EndRun) await drop();
+    throw error;
+  }
+  await drop();
+  return "inputs-changed";
+}
+
+interface Stage {
+  readonly target: Target;
+  readonly placed: Placed;
+  readonly destination: Destination;
+  readonly staging: TableRef;
+  readonly inputs: readonly InputObject[];
+  readonly fingerprint: string;
+}
+
+/** Fills the staging, audits it and publishes it. `undefined` when the inputs are not any more what they were. */
+async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | undefined> {
+  const { execution, asset, partition } = plan;
+  const { services, identity, request } = execution;
+  const { target, placed, destination, staging: table, inputs, fingerprint } = stage;
+  const { partitioning } = target;
+  const intoPartition = destination.partition !== undefined && partitioning?.column === undefined;
 
   let result: Materialized;
   try {
-    result = await materialize(plan, inputs, fingerprint, stagingPlan);
+    result = await materialize(plan, inputs, fingerprint, {
+      table,
+      fingerprint,
+      inputs,
+      ...(partitioning === undefined ? {} : { partitioning }),
+      ...(intoPartition ? { partition: destination.partition } : {}),
+    });
   } catch (error) {
     // A file that was replaced or removed while it was read is no fault of its successor.
-    if (error instanceof PermanentError && (await inputsChanged(plan, inputs))) return drop();
+    if (error instanceof PermanentError && (await inputsChanged(plan, inputs))) return undefined;
     throw error;
   }
-  if (await inputsChanged(plan, inputs)) return drop();
+  if (await inputsChanged(plan, inputs)) return undefined;
 
-  const info = await services.warehouse.describe(staging);
+  const info = await services.warehouse.describe(table);
   if (info === undefined)
-    throw new PermanentError(`${asset.key} has filled no rows into ${formatTable(staging)}`, { code: "no-data" });
+    throw new PermanentError(`${asset.key} has put nothing into ${formatTable(table)}`, { code: "no-data" });
   const checks = allChecks(services.definitions(), asset);
-  const tableOf = tablesOf(execution, asset, staging);
-  const audited = await audit(
-    execution,
-    { table: staging, info, partition: plan.partition, fingerprint, tableOf },
-    checks,
-  );
-  await alignSchema(execution, { staging, staged: info, target });
+  const tableOf = tablesOf(execution, asset, table);
+  const events = await audit(execution, { table, info, partition, fingerprint, tableOf }, checks);
+  await alignSchema(execution, { staging: table, staged: info, target });
 
   const head = headOf(execution, fingerprint, inputs, result.result);
   const event: SluiceEvent = {
@@ -163,22 +179,17 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
     inputs,
     metadata: { ...result.metadata, ...result.result.metadata },
   };
-  const raw = target.keepRaw === true ? rawOf(target, asset, plan.partition) : undefined;
-  const run = await publish(
-    execution,
-    {
-      order: plan.order,
-      rollback: request.rollback === true,
-      destination,
-      staging,
-      head,
-      event,
-      events: audited,
-      ...(raw === undefined ? {} : { raw }),
-    },
-    target.partitioning,
-  );
-  return { kind: "ended", run };
+  const raw = rawOf(placed, partition);
+  const wish = {
+    order: plan.order,
+    rollback: request.rollback === true,
+    destination,
+    staging: table,
+    head,
+    event,
+    events,
+  };
+  return publish(execution, { ...wish, ...(raw === undefined ? {} : { raw }) }, partitioning);
 }
 
 interface Materialized {
@@ -291,28 +302,4 @@ function headOf(
 ): Omit<Head, "at"> {
   const dataVersion = result.dataVersion === undefined ? {} : { dataVersion: result.dataVersion };
   return { materializationId: `m-${identity.id}`, runId: identity.id, fingerprint, inputs, ...dataVersion };
-}
-
-function destinationOf(target: Target, asset: AssetDefinition, partition: Partition | undefined): Destination {
-  const suffix = suffixOf(asset, partition);
-  return target.slot === "table" || suffix === undefined ? target.table : { ...target.table, partition: suffix };
-}
-
-/** The staging carries the fingerprint: whoever works on other inputs works on another table. */
-function stagingOf(target: Target, partition: string, fingerprint: string): TableRef {
-  const dataset = target.stagingDataset ?? target.table.dataset;
-  const what = partition === "" ? "" : `_${partition.replaceAll(/[^A-Za-z0-9]/g, "")}`;
-  return { ...target.table, dataset, table: `${target.table.table}__staging${what}_${fingerprint.slice(0, 12)}` };
-}
-
-/** `passport_scores__20240501`, beside the staging. */
-function rawOf(target: Target, asset: AssetDefinition, partition: Partition | undefined): TableRef {
-  const suffix = suffixOf(asset, partition);
-  const dataset = target.stagingDataset ?? target.table.dataset;
-  return { ...target.table, dataset, table: `${target.table.table}__${suffix ?? "raw"}` };
-}
-
-function suffixOf(asset: AssetDefinition, partition: Partition | undefined): string | undefined {
-  if (asset.partitions?.kind !== "time" || partition?.start === undefined) return undefined;
-  return tableSuffix(asset.partitions.interval, partition.start);
 }

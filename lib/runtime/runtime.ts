@@ -3,6 +3,7 @@ import type { Consumer, Definitions } from "../core/definitions.ts";
 import type { Incoming } from "./envelope.ts";
 import { Stopping } from "./interruptions.ts";
 import { receive } from "./receive.ts";
+import { releaseAbandoned } from "./release.ts";
 import { defaultSettings } from "./services.ts";
 import type { Services, Settings } from "./services.ts";
 import { sweepBuckets, sweepDue } from "./sweep.ts";
@@ -14,6 +15,8 @@ export interface Runtime {
   sweepDue(): Promise<number>;
   /** Announces a bounded slice of every watched bucket again. */
   sweepBuckets(): Promise<number>;
+  /** Wakes at once what a dead process left behind. Only for whoever knows that no execution is alive elsewhere. */
+  releaseAbandoned(): Promise<number>;
   /** The runs that are being executed here now. */
   readonly executing: ReadonlySet<string>;
   /** Asks every execution to give up its claim; they are taken up again later, here or elsewhere. */
@@ -39,6 +42,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     receive: (consumer, incoming) => receive(services, consumer, incoming),
     sweepDue: () => sweepDue(services),
     sweepBuckets: () => sweepBuckets(services),
+    releaseAbandoned: () => releaseAbandoned(services),
     executing: services.executing,
     stop: () => stopping.abort(new Stopping()),
   };
