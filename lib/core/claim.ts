@@ -1,65 +1,15 @@
 /**
- * Who may work on a partition: the rules of claim, renewal, parking and ending, as decisions over the run's and the
- * partition's documents. Clocks decide only when a takeover may be tried; the fencing token decides who commits.
+ * Who may work on a partition: the rules of claim and renewal, as decisions over the run's and the partition's documents.
+ * Clocks decide only when a takeover may be tried; the fencing token decides who commits.
  */
-import { jobTopicOf, sensorTopicOf, topicOf } from "./asset-key.ts";
-import type { Decision, InputObject, PartitionDocument, Ref, RunDocument, RunKind, Write } from "./documents.ts";
+import type { Decision, PartitionDocument, RunDocument, Write } from "./documents.ts";
 import { put, ref } from "./documents.ts";
-import type { EventBase, Metadata, SluiceEvent } from "./events.ts";
-import { EVENT_VERSION } from "./events.ts";
-import type { OutboxMessage, RunRequest } from "./request.ts";
+import { endRun } from "./ending.ts";
+import type { SluiceEvent } from "./events.ts";
+import type { RunRequest } from "./request.ts";
 import { isPlain } from "./request.ts";
-
-/** Everything that identifies a run, known before any document is read. */
-export interface RunIdentity {
-  readonly id: string;
-  readonly kind: RunKind;
-  readonly name: string;
-  readonly partition: string;
-}
-
-export interface RunRefs {
-  readonly [name: string]: Ref;
-  readonly run: Ref<"run">;
-  readonly partition: Ref<"partition">;
-}
-
-/** Job runs and sensor ticks do not exclude each other: each locks itself alone. */
-export function runRefs(run: RunIdentity): RunRefs {
-  return { run: ref("run", run.id), partition: lockRef(run) };
-}
-
-export function lockRef(run: RunIdentity): Ref<"partition"> {
-  return run.kind === "asset"
-    ? partitionRef(run.name, run.partition)
-    : ref("partition", `${run.kind}:${run.name}|${run.id}`);
-}
-
-export function partitionRef(asset: string, partition: string): Ref<"partition"> {
-  return ref("partition", `${asset}|${partition}`);
-}
-
-export function topicOfRun(run: { readonly kind: RunKind; readonly name: string }): string {
-  if (run.kind === "asset") return topicOf(run.name);
-  return run.kind === "job" ? jobTopicOf(run.name) : sensorTopicOf(run.name);
-}
-
-/** What events of a run have in common. */
-export function eventOf(run: RunIdentity, suffix: string, at: number): EventBase {
-  return {
-    v: EVENT_VERSION,
-    id: `${run.id}-${suffix}`,
-    at,
-    run: run.id,
-    ...(run.kind === "asset" ? { asset: run.name } : {}),
-    ...(run.kind === "asset" && run.partition !== "" ? { partition: run.partition } : {}),
-  };
-}
-
-interface RunState {
-  readonly run: RunDocument | undefined;
-  readonly partition: PartitionDocument | undefined;
-}
+import { eventOf, holds, lockRef, putDue } from "./run-identity.ts";
+import type { RunIdentity, RunState } from "./run-identity.ts";
 
 export interface ClaimRequest {
   readonly identity: RunIdentity;
@@ -88,10 +38,17 @@ export type ClaimOutcome =
   /** A wake-up for a run that does not exist. */
   | { readonly kind: "unknown" };
 
+type Pending = NonNullable<PartitionDocument["pending"]>;
+
+/**
+ * Begins the run, takes it up again, or says why not. A request that finds its partition busy is kept in the partition;
+ * whatever frees it makes the request again.
+ */
 export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutcome> {
   const { identity, now } = input;
   const { run, partition } = state;
-  if (run?.endedAt !== undefined) return decided({ kind: "ended", run });
+  if (run?.endedAt !== undefined)
+    return { result: { kind: "ended", run }, writes: overdue(run, partition), events: [] };
   const request = run?.request ?? input.request;
   if (request === undefined) return decided({ kind: "unknown" });
 
@@ -111,12 +68,13 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
     );
   }
 
+  // A sleeper is woken by its time and by nothing else, whoever has its partition meanwhile.
+  if (run?.status === "parked" && (run.wakeAt ?? 0) > now) return decided({ kind: "duplicate" });
   const holder = partition?.holder;
   if (holder !== undefined) {
     const live = holder.leaseUntil > now || input.isExecuting?.(holder.runId) === true;
     if (holder.runId === identity.id) {
-      const asleep = run?.status === "parked" && (run.wakeAt ?? 0) > now;
-      if (asleep || (live && run?.status === "running")) return decided({ kind: "duplicate" });
+      if (live && run?.status === "running") return decided({ kind: "duplicate" });
     } else if (live && partition !== undefined) {
       // A sleeping run gives way to a wish of its own; it goes on when it wakes.
       const displaces = holder.parked === true && !isPlain(request);
@@ -125,16 +83,19 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
   }
 
   const token = (partition?.token ?? 0) + 1;
+  const { wakeAt, code, reason, ...started } = newRun(identity, request, run, now);
   const claimed: RunDocument = {
-    ...newRun(identity, request, run, now),
+    ...started,
     status: "running",
     token,
     attempt: (run?.attempt ?? 0) + 1,
     updatedAt: now,
   };
-  const { seal, cleanedAt, ...unsealed } = partition ?? { name: identity.name, partition: identity.partition, token };
+  const { seal, cleanedAt, pending, ...unsealed } = partition ?? noPartition(identity);
+  const waiting = withoutRequest(pending, request);
   const held: PartitionDocument = {
     ...unsealed,
+    ...(waiting === undefined ? {} : { pending: waiting }),
     token,
     holder: { runId: identity.id, token, leaseUntil: now + input.leaseMs },
   };
@@ -155,12 +116,22 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
     writes: [
       put(ref("run", identity.id), claimed),
       put(lockRef(identity), held),
-      put(ref("due", identity.id), due(identity.id, now + input.leaseMs)),
+      putDue(identity.id, now + input.leaseMs),
     ],
     events,
   };
 }
 
+/** An ended run that has nothing left to announce or to put away (perhaps its successor did) has no deadline any more. */
+function overdue(run: RunDocument, partition: PartitionDocument | undefined): readonly Write[] {
+  const unfinished = run.outbox.length > 0 || partition?.finish?.runId === run.id;
+  return unfinished ? [] : [{ delete: ref("due", run.id) }];
+}
+
+/**
+ * Keeps the request until the partition is free. Only a request whose run has never begun may stand for others as well: one
+ * that has begun, and may end by being rolled forward, has perhaps not seen what they are about.
+ */
 function keepPending(
   partition: PartitionDocument,
   request: RunRequest,
@@ -170,19 +141,31 @@ function keepPending(
   const { identity, now } = input;
   const pending = partition.pending ?? { special: [] };
   const known = [pending.plain, ...pending.special].some((kept) => kept?.runKey === request.runKey);
-  const next = isPlain(request)
-    ? { ...pending, plain: pending.plain ?? request }
-    : { ...pending, special: [...pending.special, request] };
-  const writes: Write[] = known
-    ? []
-    : [put(partitionRef(partition.name, partition.partition), { ...partition, pending: next })];
+  const next =
+    isPlain(request) && run === undefined
+      ? { ...pending, plain: pending.plain ?? request }
+      : { ...pending, special: [...pending.special, request] };
+  const writes: Write[] = known ? [] : [put(lockRef(identity), { ...partition, pending: next })];
   // A displaced sleeper that woke up is due again only when its partition may be free.
-  if (run !== undefined) writes.push(put(ref("due", identity.id), due(identity.id, now + input.leaseMs)));
+  if (run !== undefined) writes.push(putDue(identity.id, now + input.leaseMs));
   return {
     result: { kind: "pending" },
     writes,
     events: [{ ...eventOf(identity, "coalesced", now), type: "run.coalesced", runKey: request.runKey }],
   };
+}
+
+/** What still waits once `request` is being served: a later request must not be folded into one that is under way. */
+function withoutRequest(pending: Pending | undefined, { runKey }: RunRequest): Pending | undefined {
+  if (pending === undefined) return undefined;
+  const plain = pending.plain?.runKey === runKey ? undefined : pending.plain;
+  const special = pending.special.filter((kept) => kept.runKey !== runKey);
+  if (plain === undefined && special.length === 0) return undefined;
+  return { ...(plain === undefined ? {} : { plain }), special };
+}
+
+function noPartition({ name, partition }: RunIdentity): PartitionDocument {
+  return { name, partition, token: 0 };
 }
 
 function newRun(
@@ -206,219 +189,24 @@ function newRun(
   );
 }
 
-/** Extends the lease; `false` when another holder has the partition. */
+/**
+ * Extends the lease; `false` when another holder has the partition. A sleeper is left asleep: its own last renewal may
+ * arrive after it was parked.
+ */
 export function renew(
   state: { readonly partition: PartitionDocument | undefined },
   input: { readonly identity: RunIdentity; readonly token: number; readonly now: number; readonly leaseMs: number },
 ): Decision<boolean> {
   const { partition } = state;
   if (partition === undefined || !holds(partition, input.token)) return decided(false);
+  if (partition.holder?.parked === true) return decided(true);
   const holder = { runId: input.identity.id, token: input.token, leaseUntil: input.now + input.leaseMs };
   return {
     result: true,
-    writes: [
-      put(lockRef(input.identity), { ...partition, holder }),
-      put(ref("due", input.identity.id), due(input.identity.id, holder.leaseUntil)),
-    ],
+    writes: [put(lockRef(input.identity), { ...partition, holder }), putDue(input.identity.id, holder.leaseUntil)],
     events: [],
   };
 }
-
-export interface ParkRequest {
-  readonly identity: RunIdentity;
-  readonly token: number;
-  readonly now: number;
-  readonly wakeAt: number;
-  readonly leaseMs: number;
-  readonly code: string;
-  readonly reason: string;
-  /** Counts against the retry policy. */
-  readonly failed: boolean;
-}
-
-/** The run keeps its partition and sleeps until `wakeAt`; `false` when it no longer holds the partition. */
-export function park(state: RunState, input: ParkRequest): Decision<boolean> {
-  const { run, partition } = state;
-  if (run === undefined || partition === undefined || !holds(partition, input.token)) return decided(false);
-  const failures = run.failures + (input.failed ? 1 : 0);
-  const parked: RunDocument = {
-    ...run,
-    status: "parked",
-    code: input.code,
-    reason: input.reason,
-    wakeAt: input.wakeAt,
-    failures,
-    updatedAt: input.now,
-  };
-  // A lease longer than the sleep: whoever finds the sleeper overdue by a whole lease may take its place.
-  const holder = { runId: run.id, token: input.token, leaseUntil: input.wakeAt + input.leaseMs, parked: true as const };
-  return {
-    result: true,
-    writes: [
-      put(ref("run", run.id), parked),
-      put(lockRef(input.identity), { ...partition, holder }),
-      put(ref("due", run.id), due(run.id, input.wakeAt + GRACE_MS)),
-    ],
-    events: [
-      {
-        ...eventOf(input.identity, `parked-${run.attempt}`, input.now),
-        type: "run.parked",
-        code: input.code,
-        reason: input.reason,
-        wakeAt: input.wakeAt,
-      },
-    ],
-  };
-}
-
-export interface EndRequest {
-  readonly identity: RunIdentity;
-  readonly now: number;
-  readonly status: "succeeded" | "failed" | "skipped";
-  readonly code?: string;
-  readonly reason?: string;
-  readonly stack?: string;
-  /** Messages that this end sends, besides the pending requests that it sets free. */
-  readonly outbox?: readonly OutboxMessage[];
-  readonly events?: readonly SluiceEvent[];
-  readonly metadata?: Metadata;
-  /** Inputs that came too late to be published. */
-  readonly superseded?: readonly InputObject[];
-}
-
-/** Ends a run that publishes nothing, if it still holds its partition. */
-export function end(
-  state: RunState,
-  input: EndRequest & { readonly token: number },
-): Decision<RunDocument | undefined> {
-  if (state.run === undefined || state.partition === undefined || !holds(state.partition, input.token))
-    return decided(undefined);
-  const decision = endRun({ run: state.run, partition: state.partition }, input, { kind: "ended" });
-  return { ...decision, result: decision.result.run };
-}
-
-/** The writes that end a run and free its partition; whatever waited for the partition is requested again. */
-export function endRun(
-  state: { readonly run: RunDocument; readonly partition: PartitionDocument | undefined },
-  input: EndRequest,
-  outcome: { readonly kind: "ended" },
-): Decision<{ readonly kind: "ended"; readonly run: RunDocument }> {
-  const { identity, now } = input;
-  const freed = free(state.partition, identity.id);
-  const outbox = [...(input.outbox ?? []), ...freed.outbox];
-  const { wakeAt, code, reason, ...rest } = state.run;
-  const run: RunDocument = {
-    ...rest,
-    status: input.status,
-    ...(input.code === undefined ? {} : { code: input.code }),
-    ...(input.reason === undefined ? {} : { reason: input.reason }),
-    failures: state.run.failures + (input.status === "failed" ? 1 : 0),
-    updatedAt: now,
-    endedAt: now,
-    outbox,
-  };
-  const writes: Write[] = [put(ref("run", identity.id), run)];
-  if (identity.kind !== "asset") writes.push({ delete: lockRef(identity) });
-  else if (freed.partition !== undefined) {
-    const late = input.superseded === undefined ? {} : { superseded: { at: now, inputs: input.superseded } };
-    writes.push(put(lockRef(identity), { ...freed.partition, ...late }));
-  }
-  writes.push(dueAfterEnd(run, false, now));
-  return { result: { ...outcome, run }, writes, events: [...(input.events ?? []), endEvent(input, run)] };
-}
-
-function endEvent(input: EndRequest, run: RunDocument): SluiceEvent {
-  const { identity, now } = input;
-  const code = input.code ?? input.status;
-  const reason = input.reason ?? "";
-  const base = eventOf(identity, input.status, now);
-  if (input.status === "skipped") return { ...base, type: "run.skipped", code, reason };
-  if (input.status === "failed") {
-    return {
-      ...base,
-      type: "run.failed",
-      code,
-      reason,
-      failures: run.failures,
-      ...(input.stack === undefined ? {} : { stack: input.stack }),
-    };
-  }
-  return {
-    ...base,
-    type: "run.succeeded",
-    kind: identity.kind,
-    name: identity.name,
-    ...(input.metadata === undefined ? {} : { metadata: input.metadata }),
-  };
-}
-
-/** The partition without its holder, and the requests that waited for it. Another holder's claim is left alone. */
-export function free(
-  partition: PartitionDocument | undefined,
-  runId: string,
-): { readonly partition: PartitionDocument | undefined; readonly outbox: readonly OutboxMessage[] } {
-  if (partition === undefined || (partition.holder !== undefined && partition.holder.runId !== runId))
-    return { partition, outbox: [] };
-  const { holder, pending, ...freed } = partition;
-  const waiting = [...(pending?.special ?? []), ...(pending?.plain === undefined ? [] : [pending.plain])];
-  return {
-    partition: freed,
-    outbox: waiting.map((request) => ({ topic: topicOf(partition.name), data: bodyOf(request) })),
-  };
-}
-
-/** What a kept request looks like as a message. */
-export function bodyOf(request: RunRequest): unknown {
-  const { requestedAt, partition, ...body } = request;
-  return { ...body, ...(partition === "" ? {} : { partition }) };
-}
-
-/** What is announced at once, and woken by a message of its own, is due only if that did not happen. */
-const GRACE_MS = 5_000;
-
-/** An ended run stays due until its messages are out and its staging is put away. */
-export function dueAfterEnd(run: RunDocument, unfinished: boolean, now: number): Write {
-  if (run.outbox.length === 0 && !unfinished) return { delete: ref("due", run.id) };
-  return put(ref("due", run.id), due(run.id, now + GRACE_MS));
-}
-
-/**
- * Marks a run's messages as published and, where `finished`, its staging as put away. What is not finished stays due.
- */
-export function announced(
-  state: RunState,
-  input: { readonly identity: RunIdentity; readonly finished: boolean; readonly now: number },
-): Decision<void> {
-  const { run } = state;
-  const { id } = input.identity;
-  const writes: Write[] = [
-    input.finished ? { delete: ref("due", id) } : put(ref("due", id), due(id, input.now + FINISH_AGAIN_MS)),
-  ];
-  if (run !== undefined && run.outbox.length > 0) writes.push(put(ref("run", run.id), { ...run, outbox: [] }));
-  if (input.finished) writes.push(...putAway(state, { runId: id }).writes);
-  return { result: undefined, writes, events: [] };
-}
-
-/** When leftovers that could not be put away are tried again. */
-const FINISH_AGAIN_MS = 30_000;
-
-/** Forgets the leftovers of a commit once the staging has become the raw table and is gone. */
-export function putAway({ partition }: Pick<RunState, "partition">, input: { readonly runId: string }): Decision<void> {
-  if (partition?.finish?.runId !== input.runId) return decided(undefined);
-  const { finish, ...done } = partition;
-  return { result: undefined, writes: [put(partitionRef(partition.name, partition.partition), done)], events: [] };
-}
-
-export function holds(partition: PartitionDocument, token: number): boolean {
-  return partition.holder?.token === token;
-}
-
-function due(runId: string, dueAt: number): { readonly shard: number; readonly dueAt: number; readonly runId: string } {
-  return { shard: parseInt(runId.slice(0, 2), 16) % DUE_SHARDS, dueAt, runId };
-}
-
-/** Deadlines are spread over this many shards, so that no index range becomes hot. */
-export const DUE_SHARDS = 8;
 
 function where(identity: RunIdentity): string {
   return identity.partition === "" ? identity.name : `${identity.name} ${identity.partition}`;

@@ -2,8 +2,9 @@
  * The commit: what was published becomes the partition's head, its run ends, and the news goes to the outbox, all at once.
  */
 import { materializedTopicOf } from "./asset-key.ts";
-import { dueAfterEnd, eventOf, free, holds, partitionRef, runRefs } from "./claim.ts";
-import type { RunIdentity } from "./claim.ts";
+import { dueAfterEnd, free } from "./ending.ts";
+import { eventOf, holds, partitionRef, runRefs } from "./run-identity.ts";
+import type { RunIdentity } from "./run-identity.ts";
 import type {
   AssetDocument,
   Decision,
@@ -162,7 +163,7 @@ function finishRun(
 ): { readonly run: RunDocument; readonly partition: PartitionDocument } {
   const freed = free(state.partition, identity.id);
   const { wakeAt, code, reason, ...rest } = state.run;
-  const { superseded, ...partition } = freed.partition ?? state.partition;
+  const { superseded, blocked, ...partition } = freed.partition ?? state.partition;
   const outbox: OutboxMessage[] = [announcement(identity, head), ...freed.outbox];
   const run: RunDocument = {
     ...rest,

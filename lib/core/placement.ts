@@ -18,8 +18,14 @@ export function destinationOf({ target, partitions }: Placed, partition: Partiti
 
 /** The staging's name carries the fingerprint: whoever works on other inputs works on another table. */
 export function stagingOf({ target }: Placed, partition: string, fingerprint: string): TableRef {
+  const { table } = stagingPrefixOf({ target }, partition);
+  return beside(target, `${table}${fingerprint.slice(0, 12)}`);
+}
+
+/** What the names of all staging tables of a partition begin with, in place of a table's name. */
+export function stagingPrefixOf({ target }: Pick<Placed, "target">, partition: string): TableRef {
   const what = partition === "" ? "" : `_${partition.replaceAll(/[^A-Za-z0-9]/g, "")}`;
-  return beside(target, `${target.table.table}__staging${what}_${fingerprint.slice(0, 12)}`);
+  return beside(target, `${target.table.table}__staging${what}_`);
 }
 
 /** `passport_scores__20240501`, beside the staging; `undefined` for an asset that keeps no raw tables. */

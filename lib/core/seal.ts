@@ -2,9 +2,8 @@
  * The seal: before a clean-up deletes an interval's objects, the partition is closed for runs. Nothing can load half of
  * what is being deleted, and nothing can replace cleaned rows by a remainder.
  */
-import { eventOf } from "./claim.ts";
-import type { RunIdentity } from "./claim.ts";
-import { partitionRef } from "./claim.ts";
+import { eventOf, partitionRef } from "./run-identity.ts";
+import type { RunIdentity } from "./run-identity.ts";
 import type { AssetDocument, Decision, PartitionDocument, SlotDocument } from "./documents.ts";
 import { put } from "./documents.ts";
 

@@ -9,8 +9,8 @@
  */
 import type { Decision, Intent, PartitionDocument, Ref, SlotDocument } from "./documents.ts";
 import { put, ref } from "./documents.ts";
-import { holds } from "./claim.ts";
-import type { RunIdentity } from "./claim.ts";
+import { holds } from "./run-identity.ts";
+import type { RunIdentity } from "./run-identity.ts";
 import type { SluiceEvent } from "./events.ts";
 import { EVENT_VERSION } from "./events.ts";
 import { shortHash } from "./hash.ts";

@@ -1,0 +1,200 @@
+/**
+ * How a run leaves its partition: asleep for a while, or for good; and what is left to do after its end: its messages are
+ * announced, its staging is put away.
+ */
+import { topicOf } from "./asset-key.ts";
+import type { Decision, InputObject, PartitionDocument, RunDocument, Write } from "./documents.ts";
+import { put, ref } from "./documents.ts";
+import type { Metadata, SluiceEvent } from "./events.ts";
+import type { OutboxMessage, RunRequest } from "./request.ts";
+import { eventOf, holds, lockRef, partitionRef, putDue } from "./run-identity.ts";
+import type { RunIdentity, RunState } from "./run-identity.ts";
+
+export interface ParkRequest {
+  readonly identity: RunIdentity;
+  readonly token: number;
+  readonly now: number;
+  readonly wakeAt: number;
+  readonly leaseMs: number;
+  readonly code: string;
+  readonly reason: string;
+  /** Counts against the retry policy. */
+  readonly failed: boolean;
+}
+
+/** The run keeps its partition and sleeps until `wakeAt`; `false` when it no longer holds the partition. */
+export function park(state: RunState, input: ParkRequest): Decision<boolean> {
+  const { run, partition } = state;
+  if (run === undefined || partition === undefined || !holds(partition, input.token)) return decided(false);
+  const failures = run.failures + (input.failed ? 1 : 0);
+  const parked: RunDocument = {
+    ...run,
+    status: "parked",
+    code: input.code,
+    reason: input.reason,
+    wakeAt: input.wakeAt,
+    failures,
+    updatedAt: input.now,
+  };
+  // A lease longer than the sleep: whoever finds the sleeper overdue by a whole lease may take its place.
+  const holder = { runId: run.id, token: input.token, leaseUntil: input.wakeAt + input.leaseMs, parked: true as const };
+  return {
+    result: true,
+    writes: [
+      put(ref("run", run.id), parked),
+      put(lockRef(input.identity), { ...partition, holder }),
+      putDue(run.id, input.wakeAt + GRACE_MS),
+    ],
+    events: [
+      {
+        ...eventOf(input.identity, `parked-${run.attempt}`, input.now),
+        type: "run.parked",
+        code: input.code,
+        reason: input.reason,
+        wakeAt: input.wakeAt,
+      },
+    ],
+  };
+}
+
+export interface EndRequest {
+  readonly identity: RunIdentity;
+  readonly now: number;
+  readonly status: "succeeded" | "failed" | "skipped";
+  readonly code?: string;
+  readonly reason?: string;
+  readonly stack?: string;
+  /** Messages that this end sends, besides the pending requests that it sets free. */
+  readonly outbox?: readonly OutboxMessage[];
+  readonly events?: readonly SluiceEvent[];
+  readonly metadata?: Metadata;
+  /** Inputs that came too late to be published. */
+  readonly superseded?: readonly InputObject[];
+}
+
+/** Ends a run that publishes nothing, if it still holds its partition. */
+export function end(
+  state: RunState,
+  input: EndRequest & { readonly token: number },
+): Decision<RunDocument | undefined> {
+  if (state.run === undefined || state.partition === undefined || !holds(state.partition, input.token))
+    return decided(undefined);
+  const decision = endRun({ run: state.run, partition: state.partition }, input, { kind: "ended" });
+  return { ...decision, result: decision.result.run };
+}
+
+/** The writes that end a run and free its partition; whatever waited for the partition is requested again. */
+export function endRun(
+  state: { readonly run: RunDocument; readonly partition: PartitionDocument | undefined },
+  input: EndRequest,
+  outcome: { readonly kind: "ended" },
+): Decision<{ readonly kind: "ended"; readonly run: RunDocument }> {
+  const { identity, now } = input;
+  const freed = free(state.partition, identity.id);
+  const outbox = [...(input.outbox ?? []), ...freed.outbox];
+  const { wakeAt, code, reason, ...rest } = state.run;
+  const run: RunDocument = {
+    ...rest,
+    status: input.status,
+    ...(input.code === undefined ? {} : { code: input.code }),
+    ...(input.reason === undefined ? {} : { reason: input.reason }),
+    failures: state.run.failures + (input.status === "failed" ? 1 : 0),
+    updatedAt: now,
+    endedAt: now,
+    outbox,
+  };
+  const writes: Write[] = [put(ref("run", identity.id), run)];
+  if (identity.kind !== "asset") writes.push({ delete: lockRef(identity) });
+  else if (freed.partition !== undefined) {
+    const late = input.superseded === undefined ? {} : { superseded: { at: now, inputs: input.superseded } };
+    const blocked =
+      input.code === "check-failed" ? { blocked: { at: now, runId: identity.id, reason: input.reason ?? "" } } : {};
+    writes.push(put(lockRef(identity), { ...freed.partition, ...late, ...blocked }));
+  }
+  writes.push(dueAfterEnd(run, false, now));
+  return { result: { ...outcome, run }, writes, events: [...(input.events ?? []), endEvent(input, run)] };
+}
+
+function endEvent(input: EndRequest, run: RunDocument): SluiceEvent {
+  const { identity, now } = input;
+  const code = input.code ?? input.status;
+  const reason = input.reason ?? "";
+  const base = eventOf(identity, input.status, now);
+  if (input.status === "skipped") return { ...base, type: "run.skipped", code, reason };
+  if (input.status === "failed") {
+    return {
+      ...base,
+      type: "run.failed",
+      code,
+      reason,
+      failures: run.failures,
+      ...(input.stack === undefined ? {} : { stack: input.stack }),
+    };
+  }
+  return {
+    ...base,
+    type: "run.succeeded",
+    kind: identity.kind,
+    name: identity.name,
+    ...(input.metadata === undefined ? {} : { metadata: input.metadata }),
+  };
+}
+
+/** The partition without its holder, and the requests that waited for it. Another holder's claim is left alone. */
+export function free(
+  partition: PartitionDocument | undefined,
+  runId: string,
+): { readonly partition: PartitionDocument | undefined; readonly outbox: readonly OutboxMessage[] } {
+  if (partition === undefined || (partition.holder !== undefined && partition.holder.runId !== runId))
+    return { partition, outbox: [] };
+  const { holder, pending, ...freed } = partition;
+  const waiting = [...(pending?.special ?? []), ...(pending?.plain === undefined ? [] : [pending.plain])];
+  return {
+    partition: freed,
+    outbox: waiting.map((request) => ({ topic: topicOf(partition.name), data: bodyOf(request) })),
+  };
+}
+
+/** What a kept request looks like as a message. */
+export function bodyOf(request: RunRequest): unknown {
+  const { requestedAt, partition, ...body } = request;
+  return { ...body, ...(partition === "" ? {} : { partition }) };
+}
+
+/** What is announced at once, and woken by a message of its own, is due only if that did not happen. */
+const GRACE_MS = 5_000;
+
+/** An ended run stays due until its messages are out and its staging is put away. */
+export function dueAfterEnd(run: RunDocument, unfinished: boolean, now: number): Write {
+  if (run.outbox.length === 0 && !unfinished) return { delete: ref("due", run.id) };
+  return putDue(run.id, now + GRACE_MS);
+}
+
+/**
+ * Marks a run's messages as published and, where `finished`, its staging as put away. What is not finished stays due.
+ */
+export function announced(
+  state: RunState,
+  input: { readonly identity: RunIdentity; readonly finished: boolean; readonly now: number },
+): Decision<void> {
+  const { run } = state;
+  const { id } = input.identity;
+  const writes: Write[] = [input.finished ? { delete: ref("due", id) } : putDue(id, input.now + FINISH_AGAIN_MS)];
+  if (run !== undefined && run.outbox.length > 0) writes.push(put(ref("run", run.id), { ...run, outbox: [] }));
+  if (input.finished) writes.push(...putAway(state, { runId: id }).writes);
+  return { result: undefined, writes, events: [] };
+}
+
+/** When leftovers that could not be put away are tried again. */
+const FINISH_AGAIN_MS = 30_000;
+
+/** Forgets the leftovers of a commit once the staging has become the raw table and is gone. */
+export function putAway({ partition }: Pick<RunState, "partition">, input: { readonly runId: string }): Decision<void> {
+  if (partition?.finish?.runId !== input.runId) return decided(undefined);
+  const { finish, ...done } = partition;
+  return { result: undefined, writes: [put(partitionRef(partition.name, partition.partition), done)], events: [] };
+}
+
+function decided<T>(result: T): Decision<T> {
+  return { result, writes: [], events: [] };
+}
