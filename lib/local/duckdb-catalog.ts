@@ -4,10 +4,13 @@
  *
  * Who changes what a table refers to holds that table's lock; who makes another table refer to the same holds both. So a
  * physical table that one locked table alone refers to cannot gain another reference, and may be written in place.
+ *
+ * One process has the file open, so what the file says is kept in memory too, and changes there with each commit: nothing
+ * is asked of the engine twice.
  */
 import { PermanentError } from "../core/errors.ts";
 import { checkIdentifier, formatTable, type Column, type TableRef, type TimePartitioning } from "../core/table.ts";
-import type { Link, Row } from "./duckdb-session.ts";
+import type { Link, Row, Transaction } from "./duckdb-session.ts";
 import { catalog, quoteName } from "./duckdb-sql.ts";
 
 /** The last column of a table that is partitioned by ingestion time. */
@@ -18,9 +21,25 @@ export interface Entry {
   readonly table: string;
   readonly physical: string;
   readonly schema: readonly Column[];
+  /** How many rows the physical table has. */
+  readonly rows: number;
   readonly partitioning?: TimePartitioning;
   readonly etag: string;
   readonly expiresAt?: number;
+}
+
+export interface Catalog {
+  /** The table as it is; an expired one is not there any more. */
+  readonly find: (table: TableRef, now: number) => Entry | undefined;
+  readonly expired: (now: number) => readonly Entry[];
+  /** A dataset's tables whose names start with `prefix`, by name. */
+  readonly list: (dataset: string, prefix: string, now: number) => readonly TableRef[];
+  /** How many tables refer to a physical table. */
+  readonly references: (physical: string) => number;
+  /** Writes a table's entry and points its view to what the entry says. Returns the physical table that it showed before. */
+  readonly place: (link: Transaction, entry: Entry) => Promise<string | undefined>;
+  /** Takes a table away, view and entry; its physical table stays until it is dropped. */
+  readonly remove: (link: Transaction, entry: Entry) => Promise<void>;
 }
 
 const tables = quoteName(catalog, "_sluice", "tables");
@@ -30,116 +49,83 @@ export function physicalName(name: string): string {
 }
 
 /** Makes what is missing, and drops physical tables that nothing refers to: a process may have died in the middle of a job. */
-export async function setUpCatalog(link: Link): Promise<void> {
+export async function openCatalog(link: Link): Promise<Catalog> {
   await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, "_sluice")}`);
   await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, "_sluice_data")}`);
   await link.run(`CREATE TABLE IF NOT EXISTS ${tables} (
     dataset VARCHAR NOT NULL, name VARCHAR NOT NULL, physical VARCHAR NOT NULL, schema VARCHAR NOT NULL,
-    partitioning VARCHAR, etag VARCHAR NOT NULL, expires_at BIGINT)`);
-}
-
-export async function unreferenced(link: Link): Promise<readonly string[]> {
-  const rows = await link.run(
+    partitioning VARCHAR, etag VARCHAR NOT NULL, expires_at BIGINT, row_count BIGINT NOT NULL)`);
+  const unreferenced = await link.run(
     `SELECT table_name FROM duckdb_tables() WHERE database_name = $catalog AND schema_name = '_sluice_data' AND table_name LIKE 't%'
        AND table_name NOT IN (SELECT physical FROM ${tables})`,
     { catalog },
   );
-  return rows.map((row) => String(row["table_name"]));
+  for (const row of unreferenced) await dropPhysical(link, String(row["table_name"]));
+  const found = (await link.run(`SELECT * FROM ${tables}`)).map(entryOf);
+  return catalogOf(new Map(found.map((entry) => [keyOf(entry), entry])));
 }
 
-/** Drops a physical table unless some table refers to it. */
-export async function collect(link: Link, physical: string): Promise<void> {
-  if ((await references(link, physical)) === 0) await dropPhysical(link, physical);
+function catalogOf(entries: Map<string, Entry>): Catalog {
+  return {
+    find(table, now) {
+      const entry = entries.get(keyOf(table));
+      return entry !== undefined && sameTable(entry, table) && !isExpired(entry, now) ? entry : undefined;
+    },
+
+    expired: (now) => [...entries.values()].filter((entry) => isExpired(entry, now)),
+
+    list: (dataset, prefix, now) =>
+      [...entries.values()]
+        .filter((entry) => entry.dataset === dataset && entry.table.startsWith(prefix) && !isExpired(entry, now))
+        .map(({ table }) => ({ dataset, table }))
+        .sort((a, b) => (a.table < b.table ? -1 : 1)),
+
+    references(physical) {
+      let count = 0;
+      for (const entry of entries.values()) if (entry.physical === physical) count += 1;
+      return count;
+    },
+
+    async place(link, entry) {
+      const { dataset, table, physical } = entry;
+      const before = entries.get(keyOf(entry));
+      if (before !== undefined && !sameTable(before, entry)) {
+        throw new PermanentError(
+          `${formatTable(entry)}: the embedded engine does not tell it from ${before.dataset}.${before.table}; use names that differ in more than case`,
+          { code: "invalid" },
+        );
+      }
+      await link.run(
+        before === undefined
+          ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires, $rows)`
+          : `UPDATE ${tables} SET physical = $physical, schema = $schema, partitioning = $partitioning, etag = $etag, expires_at = $expires,
+               row_count = $rows WHERE dataset = $dataset AND name = $table`,
+        valuesOf(entry),
+      );
+      const view = `${quoteName(catalog, dataset, table)} AS SELECT ${shownColumns(entry)} FROM ${physicalName(physical)}`;
+      if (before === undefined) await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, dataset)}`);
+      if (before?.physical !== physical || shownColumns(before) !== shownColumns(entry))
+        await link.run(`CREATE OR REPLACE VIEW ${view}`);
+      link.afterCommit(() => entries.set(keyOf(entry), entry));
+      return before === undefined || before.physical === physical ? undefined : before.physical;
+    },
+
+    async remove(link, entry) {
+      const { dataset, table } = entry;
+      await link.run(`DELETE FROM ${tables} WHERE dataset = $dataset AND name = $table`, { dataset, table });
+      await link.run(`DROP VIEW IF EXISTS ${quoteName(catalog, dataset, table)}`);
+      link.afterCommit(() => entries.delete(keyOf(entry)));
+    },
+  };
 }
 
 export async function dropPhysical(link: Link, physical: string): Promise<void> {
   await link.run(`DROP TABLE IF EXISTS ${physicalName(physical)}`);
 }
 
-/** How many tables refer to a physical table. */
-export async function references(link: Link, physical: string): Promise<number> {
-  const [row] = await link.run(`SELECT count(*) AS n FROM ${tables} WHERE physical = $physical`, { physical });
-  return Number(row?.["n"]);
-}
-
-/** The table as it is; an expired one is not there any more. */
-export async function find(link: Link, table: TableRef, now: number): Promise<Entry | undefined> {
-  const [row] = await link.run(
-    `SELECT * FROM ${tables} WHERE dataset = $dataset AND name = $name AND coalesce(expires_at > $now, true)`,
-    { dataset: table.dataset, name: table.table, now: BigInt(now) },
-  );
-  return row === undefined ? undefined : entryOf(row);
-}
-
-/** Writes a table's entry and points its view to what the entry says. Returns the physical table that it showed before. */
-export async function place(link: Link, entry: Entry): Promise<string | undefined> {
-  const { dataset, table, physical, schema, partitioning, etag, expiresAt } = entry;
-  const found = await link.run(
-    `SELECT name, physical FROM ${tables} WHERE dataset = $dataset AND lower(name) = lower($table)`,
-    { dataset, table },
-  );
-  const [other] = found;
-  if (other !== undefined && other["name"] !== table) {
-    throw new PermanentError(
-      `${formatTable(entry)}: the embedded engine does not tell it from ${dataset}.${String(other["name"])}; use names that differ in more than case`,
-      { code: "invalid" },
-    );
-  }
-  const values = {
-    dataset,
-    table,
-    physical,
-    etag,
-    schema: JSON.stringify(schema),
-    partitioning: partitioning === undefined ? null : JSON.stringify(partitioning),
-    expires: expiresAt === undefined ? null : BigInt(expiresAt),
-  };
-  await link.run(
-    other === undefined
-      ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires)`
-      : `UPDATE ${tables} SET physical = $physical, schema = $schema, partitioning = $partitioning, etag = $etag, expires_at = $expires
-         WHERE dataset = $dataset AND name = $table`,
-    values,
-  );
-  const columns = schema.map((column) => quoteName(column.name));
-  if (isIngestionTime(partitioning)) columns.push(quoteName(partitionTime));
-  await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, dataset)}`);
-  await link.run(
-    `CREATE OR REPLACE VIEW ${quoteName(catalog, dataset, table)} AS SELECT ${columns.join(", ")} FROM ${physicalName(physical)}`,
-  );
-  const before = other?.["physical"];
-  return before === undefined || before === physical ? undefined : String(before);
-}
-
-/** Takes a table away, view and entry; its physical table stays until it is collected. */
-export async function remove(link: Link, entry: Entry): Promise<void> {
-  const { dataset, table } = entry;
-  await link.run(`DELETE FROM ${tables} WHERE dataset = $dataset AND name = $table`, { dataset, table });
-  await link.run(`DROP VIEW IF EXISTS ${quoteName(catalog, dataset, table)}`);
-}
-
-export async function expired(link: Link, now: number): Promise<readonly Entry[]> {
-  const rows = await link.run(`SELECT * FROM ${tables} WHERE expires_at <= $now`, { now: BigInt(now) });
-  return rows.map(entryOf);
-}
-
-/** Up to `limit` names of a dataset's tables that start with `prefix` and come after `after`, in order. */
-export async function names(
-  link: Link,
-  options: {
-    readonly dataset: string;
-    readonly prefix: string;
-    readonly after: string;
-    readonly limit: number;
-    readonly now: number;
-  },
-): Promise<readonly string[]> {
-  const rows = await link.run(
-    `SELECT name FROM ${tables} WHERE dataset = $dataset AND starts_with(name, $prefix) AND name > $after AND coalesce(expires_at > $now, true)
-     ORDER BY name LIMIT $limit`,
-    { ...options, now: BigInt(options.now), limit: BigInt(options.limit) },
-  );
-  return rows.map((row) => String(row["name"]));
+/** One key for all tables that the engine does not tell apart. */
+export function keyOf({ dataset, table }: TableRef): string {
+  return `${dataset}.${table}`.toLowerCase();
 }
 
 /** Refuses names that cannot be quoted safely everywhere, or that the engine keeps for itself. */
@@ -158,6 +144,33 @@ export function isIngestionTime(partitioning: TimePartitioning | undefined): boo
   return partitioning !== undefined && partitioning.column === undefined;
 }
 
+function isExpired({ expiresAt }: Entry, now: number): boolean {
+  return expiresAt !== undefined && expiresAt <= now;
+}
+
+function sameTable(a: TableRef, b: TableRef): boolean {
+  return a.dataset === b.dataset && a.table === b.table;
+}
+
+function shownColumns({ schema, partitioning }: Entry): string {
+  const columns = schema.map((column) => quoteName(column.name));
+  if (isIngestionTime(partitioning)) columns.push(quoteName(partitionTime));
+  return columns.join(", ");
+}
+
+function valuesOf({ dataset, table, physical, schema, partitioning, etag, expiresAt, rows }: Entry) {
+  return {
+    dataset,
+    table,
+    physical,
+    etag,
+    schema: JSON.stringify(schema),
+    partitioning: partitioning === undefined ? null : JSON.stringify(partitioning),
+    expires: expiresAt === undefined ? null : BigInt(expiresAt),
+    rows: BigInt(rows),
+  };
+}
+
 function entryOf(row: Row): Entry {
   const partitioning = row["partitioning"];
   const expiresAt = row["expires_at"];
@@ -167,6 +180,7 @@ function entryOf(row: Row): Entry {
     physical: String(row["physical"]),
     // Only `place` writes these two columns, from the same types.
     schema: JSON.parse(String(row["schema"])) as readonly Column[],
+    rows: Number(row["row_count"]),
     ...(typeof partitioning === "string" ? { partitioning: JSON.parse(partitioning) as TimePartitioning } : {}),
     etag: String(row["etag"]),
     ...(typeof expiresAt === "bigint" ? { expiresAt: Number(expiresAt) } : {}),

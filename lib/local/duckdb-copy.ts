@@ -2,13 +2,22 @@
 import { PermanentError } from "../core/errors.ts";
 import { formatTable, type Column } from "../core/table.ts";
 import type { JobSpec } from "../ports/warehouse.ts";
-import { find, isIngestionTime, partitionTime, physicalName, place, references, type Entry } from "./duckdb-catalog.ts";
+import { isIngestionTime, partitionTime, physicalName, type Catalog, type Entry } from "./duckdb-catalog.ts";
 import { partitionOf, samePartitioning } from "./duckdb-partition.ts";
-import type { Link } from "./duckdb-session.ts";
+import type { Link, Transaction } from "./duckdb-session.ts";
 import { quoteName } from "./duckdb-sql.ts";
 import { byName, storedType } from "./duckdb-types.ts";
 
 export type CopySpec = Extract<JobSpec, { kind: "copy" }>;
+
+export interface CopyOptions {
+  readonly tables: Catalog;
+  /** A free name for a physical table. */
+  readonly name: string;
+  /** The destination's next. */
+  readonly etag: string;
+  readonly now: number;
+}
 
 export interface Copied {
   readonly rows: number;
@@ -17,15 +26,10 @@ export interface Copied {
 }
 
 /**
- * The caller holds the locks of both tables. `name` is a free name for a physical table, `etag` the destination's next.
- * Throws `PermanentError` with BigQuery's reason as its code.
+ * The caller holds the locks of both tables. Throws `PermanentError` with BigQuery's reason as its code.
  */
-export async function copy(
-  link: Link,
-  spec: CopySpec,
-  options: { readonly name: string; readonly etag: string; readonly now: number },
-): Promise<Copied> {
-  const source = await find(link, spec.source, options.now);
+export async function copy(link: Transaction, spec: CopySpec, options: CopyOptions): Promise<Copied> {
+  const source = options.tables.find(spec.source, options.now);
   if (source === undefined)
     throw new PermanentError(`${formatTable(spec.source)}: no such table`, { code: "notFound" });
   if (spec.destination.partition !== undefined)
@@ -38,20 +42,21 @@ export async function copy(
   const { dataset, table } = spec.destination;
   const { expiresAt: _, ...copied } = source;
   const expiry = spec.expiresAt === undefined ? {} : { expiresAt: spec.expiresAt };
-  const before = await place(link, { ...copied, dataset, table, etag: options.etag, ...expiry });
-  return { rows: await count(link, physicalName(source.physical)), before };
+  const before = await options.tables.place(link, { ...copied, dataset, table, etag: options.etag, ...expiry });
+  return { rows: source.rows, before };
 }
 
 async function copyPartition(
-  link: Link,
+  link: Transaction,
   spec: CopySpec,
   source: Entry,
   decorator: string,
-  options: { readonly name: string; readonly etag: string; readonly now: number },
+  options: CopyOptions,
 ): Promise<Copied> {
   const { destination } = spec;
+  const { tables } = options;
   const shown = formatTable(destination);
-  const found = await find(link, destination, options.now);
+  const found = tables.find(destination, options.now);
   if (
     found !== undefined &&
     found.physical === source.physical &&
@@ -74,7 +79,10 @@ async function copyPartition(
     if (outside > 0)
       throw invalid(`${shown}: ${outside} rows of ${formatTable(spec.source)} are not of this partition`);
   }
-  const physical = await ownTable(link, found, schema, partitioning, partition.contains, options.name);
+  const own =
+    found === undefined
+      ? { physical: await newTable(link, schema, partitioning, options.name), rows: 0 }
+      : await withoutRows(link, { tables, entry: found, contains: partition.contains, name: options.name });
   const columns = source.schema.map((column) => quoteName(column.name));
   const stamp = isIngestionTime(partitioning)
     ? { column: [quoteName(partitionTime)], value: [partition.start] }
@@ -86,44 +94,53 @@ async function copyPartition(
   const targets = [...columns, ...stamp.column, ...empty.map((column) => quoteName(column.name))];
   const values = [...columns, ...stamp.value, ...empty.map(() => "[]")];
   const [inserted] = await link.run(
-    `INSERT INTO ${physicalName(physical)} (${targets.join(", ")}) SELECT ${values.join(", ")} FROM ${from}`,
+    `INSERT INTO ${physicalName(own.physical)} (${targets.join(", ")}) SELECT ${values.join(", ")} FROM ${from}`,
   );
   const expiresAt = spec.expiresAt ?? found?.expiresAt;
-  const before = await place(link, {
+  const rows = Number(inserted?.["Count"]);
+  const before = await tables.place(link, {
     dataset: destination.dataset,
     table: destination.table,
-    physical,
+    physical: own.physical,
+    rows: own.rows + rows,
     schema,
     partitioning,
     etag: options.etag,
     ...(expiresAt === undefined ? {} : { expiresAt }),
   });
-  return { rows: Number(inserted?.["Count"]), before };
+  return { rows, before };
 }
 
-/** A physical table that the destination alone refers to, without the rows of the partition. */
-async function ownTable(
+async function newTable(
   link: Link,
-  found: Entry | undefined,
   schema: readonly Column[],
   partitioning: Entry["partitioning"],
-  contains: string,
   name: string,
 ): Promise<string> {
-  if (found === undefined) {
-    const columns = schema.map((column) => `${quoteName(column.name)} ${storedType(column)}`);
-    if (isIngestionTime(partitioning)) columns.push(`${quoteName(partitionTime)} TIMESTAMPTZ`);
-    await link.run(`CREATE TABLE ${physicalName(name)} (${columns.join(", ")})`);
-    return name;
-  }
-  if ((await references(link, found.physical)) > 1) {
-    await link.run(
-      `CREATE TABLE ${physicalName(name)} AS SELECT * FROM ${physicalName(found.physical)} WHERE NOT coalesce(${contains}, false)`,
+  const columns = schema.map((column) => `${quoteName(column.name)} ${storedType(column)}`);
+  if (isIngestionTime(partitioning)) columns.push(`${quoteName(partitionTime)} TIMESTAMPTZ`);
+  await link.run(`CREATE TABLE ${physicalName(name)} (${columns.join(", ")})`);
+  return name;
+}
+
+/**
+ * A physical table that `entry` alone refers to, without the rows of a partition: its own, or else a new one of this name.
+ * The caller holds the table's lock, and places the entry anew.
+ */
+export async function withoutRows(
+  link: Link,
+  options: { readonly tables: Catalog; readonly entry: Entry; readonly contains: string; readonly name: string },
+): Promise<{ readonly physical: string; readonly rows: number }> {
+  const { tables, entry, contains, name } = options;
+  const { physical, rows } = entry;
+  if (tables.references(physical) > 1) {
+    const [kept] = await link.run(
+      `CREATE TABLE ${physicalName(name)} AS SELECT * FROM ${physicalName(physical)} WHERE NOT coalesce(${contains}, false)`,
     );
-    return name;
+    return { physical: name, rows: Number(kept?.["Count"]) };
   }
-  await link.run(`DELETE FROM ${physicalName(found.physical)} WHERE ${contains}`);
-  return found.physical;
+  const [deleted] = await link.run(`DELETE FROM ${physicalName(physical)} WHERE ${contains}`);
+  return { physical, rows: rows - Number(deleted?.["Count"]) };
 }
 
 /** BigQuery's copy changes no schema: every column of the source is in the destination, of the same type and mode. */

@@ -40,7 +40,7 @@ export async function sourceFiles(
     const message = error instanceof Error ? error.message : String(error);
     const ours = byLength.some((path) => message.includes(path));
     if (/^(INTERRUPT|Out of Memory|TransactionContext|FATAL|INTERNAL|Connection) Error/i.test(message)) return error;
-    if (/^IO Error/.test(message) && !ours) return error;
+    if (message.startsWith("IO Error") && !ours) return error;
     const missing = /No files found|No such file/.test(message);
     return new PermanentError(withFile(csvError(message) ?? plain(message)), {
       code: missing ? "notFound" : "invalid",
@@ -61,11 +61,15 @@ export async function sourceFiles(
 
   function plain(message: string): string {
     const [first = ""] = message.split(/\n\nLINE |\n\n? *Possible |\nTry setting|\n\n  file = /);
-    return messageOf(
-      new Error(
-        byLength.reduce((text, path) => text.replaceAll(path, uriOf(path)), first.replace(/^[\w ]+ Error: /, "")),
-      ),
-    );
+    const text = first
+      .replace(/^[\w ]+ Error: /, "")
+      .replace(/^No magic bytes found at end of file '(.*)'$/s, "'$1' is no Parquet file, or only the beginning of one")
+      // DuckDB counts one too many here.
+      .replace(
+        /(Malformed JSON in file .* in line )(\d+)/,
+        (_, start: string, line: string) => `${start}${Number(line) - 1}`,
+      );
+    return messageOf(new Error(byLength.reduce((left, path) => left.replaceAll(path, uriOf(path)), text)));
   }
 
   function withFile(message: string): string {

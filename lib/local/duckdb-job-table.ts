@@ -11,6 +11,7 @@ const cancellations = quoteName(catalog, "_sluice", "cancellations");
 export interface StoredJob {
   readonly id: string;
   readonly spec: JobSpec;
+  readonly labels: Readonly<Record<string, string>>;
   readonly cancelled: boolean;
 }
 
@@ -21,33 +22,39 @@ export async function setUpJobs(link: Link): Promise<void> {
     error VARCHAR, written BIGINT, result VARCHAR, result_columns VARCHAR, result_expires_at BIGINT)`);
   // Apart from the jobs, so that asking a job to stop never meets the transaction that ends it.
   await link.run(`CREATE TABLE IF NOT EXISTS ${cancellations} (id VARCHAR NOT NULL)`);
+  await link.run(`DELETE FROM ${cancellations} WHERE id NOT IN (SELECT id FROM ${jobs} WHERE state = 'pending')`);
 }
 
-/** Writes a new job; `false` when the id was ever used. */
+/** Writes a new job, in one statement; `false` when the id was ever used. */
 export async function insertJob(
   link: Link,
   id: string,
   spec: JobSpec,
   labels: Readonly<Record<string, string>>,
 ): Promise<boolean> {
-  const [known] = await link.run(`SELECT 1 FROM ${jobs} WHERE id = $id`, { id });
-  if (known !== undefined) return false;
-  await link.run(
-    `INSERT INTO ${jobs} (id, ordinal, spec, labels, state) VALUES ($id, nextval('${catalog}._sluice.job_order'), $spec, $labels, 'pending')`,
-    { id, spec: JSON.stringify(spec), labels: JSON.stringify(labels) },
-  );
-  return true;
+  try {
+    await link.run(
+      `INSERT INTO ${jobs} (id, ordinal, spec, labels, state) VALUES ($id, nextval('${catalog}._sluice.job_order'), $spec, $labels, 'pending')`,
+      { id, spec: JSON.stringify(spec), labels: JSON.stringify(labels) },
+    );
+    return true;
+  } catch (error) {
+    // Cheaper for the new ones, which nearly all are, than ON CONFLICT or a look beforehand.
+    if (messageOf(error).startsWith("Constraint Error: Duplicate key")) return false;
+    throw error;
+  }
 }
 
 /** Jobs that have not ended, in the order in which they came. */
 export async function openJobs(link: Link): Promise<readonly StoredJob[]> {
   const rows = await link.run(
-    `SELECT id, spec, id IN (SELECT id FROM ${cancellations}) AS cancelled FROM ${jobs} WHERE state = 'pending' ORDER BY ordinal`,
+    `SELECT id, spec, labels, id IN (SELECT id FROM ${cancellations}) AS cancelled FROM ${jobs} WHERE state = 'pending' ORDER BY ordinal`,
   );
-  // Only `insertJob` writes the spec.
+  // Only `insertJob` writes the spec and the labels.
   return rows.map((row) => ({
     id: String(row["id"]),
     spec: JSON.parse(String(row["spec"])) as JobSpec,
+    labels: JSON.parse(String(row["labels"])) as Readonly<Record<string, string>>,
     cancelled: row["cancelled"] === true,
   }));
 }
@@ -56,7 +63,7 @@ export async function insertCancellation(link: Link, id: string): Promise<void> 
   await link.run(`INSERT INTO ${cancellations} VALUES ($id)`, { id });
 }
 
-/** Ends a job well, in the transaction of its effect. */
+/** Ends a job well, in the transaction of its effect. Its cancellation, if any, stays until the file is opened again. */
 export async function endJob(
   link: Link,
   id: string,
@@ -92,7 +99,6 @@ async function finish(
   });
   if (Number(changed?.["Count"]) !== 1)
     throw new PermanentError(`job ${id} has ended before`, { code: "backendError" });
-  await link.run(`DELETE FROM ${cancellations} WHERE id = $id`, { id });
 }
 
 export async function readJob(link: Link, id: string): Promise<JobStatus | undefined> {
@@ -105,8 +111,13 @@ export async function readJob(link: Link, id: string): Promise<JobStatus | undef
     state: String(state) as JobStatus["state"],
     labels: JSON.parse(String(labels)) as Readonly<Record<string, string>>,
     ...(typeof error === "string" ? { error: JSON.parse(error) as JobError } : {}),
-    ...(typeof written === "bigint" ? { rows: Number(written), bytesBilled: 0 } : {}),
+    ...(typeof written === "bigint" ? writtenBy(Number(written)) : {}),
   };
+}
+
+/** What a job that succeeded says about what it did. Nothing is billed here. */
+export function writtenBy(rows: number): Pick<JobStatus, "rows" | "bytesBilled"> {
+  return { rows, bytesBilled: 0 };
 }
 
 /** The result of a query job that succeeded, while it is kept. Throws `PermanentError` where there is none. */
@@ -152,6 +163,6 @@ export function jobErrorOf(error: unknown): JobError {
   const message = messageOf(error);
   if (error instanceof PermanentError)
     return { reason: error.code, message, retryable: error.code === "backendError" || error.code === "stopped" };
-  if (/^Out of Memory Error/.test(message)) return { reason: "resourcesExceeded", message, retryable: true };
+  if (message.startsWith("Out of Memory Error")) return { reason: "resourcesExceeded", message, retryable: true };
   return { reason: "backendError", message, retryable: true };
 }

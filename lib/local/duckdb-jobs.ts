@@ -2,16 +2,26 @@
 import { DefinitionError, PermanentError } from "../core/errors.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { JobSpec, JobStatus, Warehouse } from "../ports/warehouse.ts";
-import { failJob, insertCancellation, insertJob, jobErrorOf, openJobs, readJob } from "./duckdb-job-table.ts";
+import {
+  failJob,
+  insertCancellation,
+  insertJob,
+  jobErrorOf,
+  openJobs,
+  readJob,
+  writtenBy,
+} from "./duckdb-job-table.ts";
 import type { Session } from "./duckdb-session.ts";
 import { keyedLock } from "./keyed-lock.ts";
 
 interface Live {
   readonly id: string;
   readonly spec: JobSpec;
+  readonly labels: JobStatus["labels"];
   readonly stop: AbortController;
-  readonly ended: Promise<void>;
-  readonly end: () => void;
+  /** How it ended, or `undefined` where only the file knows. */
+  readonly ended: Promise<JobStatus | undefined>;
+  readonly end: (status: JobStatus | undefined) => void;
   running: boolean;
 }
 
@@ -26,13 +36,13 @@ export interface JobRunner extends Pick<Warehouse, "submit" | "inspect" | "cance
 const released = Symbol("released");
 
 /**
- * `execute` does a job's work and commits its end with its effect; what it throws fails the job. Each running job holds one
+ * `execute` does a job's work, commits its end with its effect, and says how many rows it wrote; what it throws fails the job. Each running job holds one
  * of Node's four threads for blocking work while DuckDB is busy, so `parallel` stays below four.
  */
 export function jobRunner(options: {
   readonly session: Session;
   readonly clock: Clock;
-  readonly execute: (id: string, spec: JobSpec, signal: AbortSignal) => Promise<void>;
+  readonly execute: (id: string, spec: JobSpec, signal: AbortSignal) => Promise<number>;
   /** Awaited before each job starts. */
   readonly gate?: (jobId: string) => Promise<void>;
   readonly parallel?: number;
@@ -44,9 +54,9 @@ export function jobRunner(options: {
   const lock = keyedLock();
   let closed = false;
 
-  function enqueue(id: string, spec: JobSpec): Live {
-    const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-    const job: Live = { id, spec, stop: new AbortController(), ended, end, running: false };
+  function enqueue(id: string, spec: JobSpec, labels: JobStatus["labels"]): Live {
+    const { promise: ended, resolve: end } = Promise.withResolvers<JobStatus | undefined>();
+    const job: Live = { id, spec, labels: { ...labels }, stop: new AbortController(), ended, end, running: false };
     live.set(id, job);
     queue.push(job);
     return job;
@@ -66,28 +76,36 @@ export function jobRunner(options: {
 
   async function runOne(job: Live): Promise<void> {
     const { signal } = job.stop;
+    let end: JobStatus | undefined;
     try {
       if (gate !== undefined) await Promise.race([gate(job.id), aborted(signal)]);
       signal.throwIfAborted();
       job.running = true;
-      await execute(job.id, job.spec, signal);
+      const rows = await execute(job.id, job.spec, signal);
+      end = { jobId: job.id, state: "succeeded", labels: job.labels, ...writtenBy(rows) };
     } catch (error) {
-      if (signal.reason !== released) await fail(job.id, signal.aborted ? stopped() : error);
+      if (signal.reason !== released) end = await fail(job, signal.aborted ? stopped() : error);
     } finally {
       live.delete(job.id);
-      job.end();
+      job.end(end);
     }
   }
 
   /** A job whose end cannot be written, because the disk is full, say, stays pending and is taken up by the next process. */
-  async function fail(id: string, error: unknown): Promise<void> {
-    await session.transaction((link) => failJob(link, id, jobErrorOf(error))).catch(() => undefined);
+  async function fail({ id, labels }: Live, cause: unknown): Promise<JobStatus | undefined> {
+    const error = jobErrorOf(cause);
+    try {
+      await session.write((link) => failJob(link, id, error));
+      return { jobId: id, state: "failed", labels, error };
+    } catch {
+      return undefined;
+    }
   }
 
   async function inspect(id: string): Promise<JobStatus | undefined> {
-    const running = live.get(id)?.running === true;
-    const status = await session.use((link) => readJob(link, id));
-    return status?.state === "pending" && running ? { ...status, state: "running" } : status;
+    const job = live.get(id);
+    if (job === undefined) return session.use((link) => readJob(link, id));
+    return { jobId: id, state: job.running ? "running" : "pending", labels: job.labels };
   }
 
   return {
@@ -100,9 +118,9 @@ export function jobRunner(options: {
         });
       }
       if (closed) throw new PermanentError("the warehouse is closed", { code: "closed" });
-      const isNew = await lock([id], () => session.transaction((link) => insertJob(link, id, spec, labels)));
+      const isNew = await lock([id], () => session.write((link) => insertJob(link, id, spec, labels)));
       if (!isNew) return "duplicate";
-      if (!closed) enqueue(id, spec);
+      if (!closed) enqueue(id, spec, labels);
       pump();
       return "accepted";
     },
@@ -110,7 +128,7 @@ export function jobRunner(options: {
     async cancel(id) {
       const job = live.get(id);
       if (job === undefined) return;
-      await session.transaction((link) => insertCancellation(link, id));
+      await session.write((link) => insertCancellation(link, id));
       job.stop.abort(stopped());
       const waiting = queue.indexOf(job);
       if (waiting < 0) return;
@@ -122,6 +140,7 @@ export function jobRunner(options: {
     async wait(id, { timeoutMs, signal }) {
       signal?.throwIfAborted();
       const job = live.get(id);
+      let end: JobStatus | undefined;
       if (job !== undefined) {
         const awake = new AbortController();
         const sleep = clock.sleep(
@@ -129,21 +148,21 @@ export function jobRunner(options: {
           signal === undefined ? awake.signal : AbortSignal.any([signal, awake.signal]),
         );
         try {
-          await Promise.race([job.ended, sleep]);
+          end = (await Promise.race([job.ended, sleep])) ?? undefined;
         } finally {
           awake.abort();
           await sleep.catch(() => undefined);
         }
       }
       signal?.throwIfAborted();
-      const status = await inspect(id);
+      const status = end ?? (await inspect(id));
       if (status === undefined) throw new PermanentError(`there is no job ${id}`, { code: "not-found" });
       return status;
     },
 
     async resume() {
-      for (const { id, spec, cancelled } of await session.use(openJobs)) {
-        const job = enqueue(id, spec);
+      for (const { id, spec, labels, cancelled } of await session.use(openJobs)) {
+        const job = enqueue(id, spec, labels);
         if (cancelled) job.stop.abort(stopped());
       }
       pump();
@@ -153,7 +172,7 @@ export function jobRunner(options: {
       closed = true;
       for (const job of live.values()) if (!job.stop.signal.aborted) job.stop.abort(released);
       await Promise.all(active);
-      for (const job of queue.splice(0)) job.end();
+      for (const job of queue.splice(0)) job.end(undefined);
     },
   };
 }

@@ -56,8 +56,7 @@ export function partitionColumnType(
     (column.type === "TIMESTAMP" || column.type === "DATETIME" || (column.type === "DATE" && type !== "HOUR"));
   if (!fit)
     throw invalid(`the column ${JSON.stringify(name)} of type ${column.type} cannot partition a table by ${type}`);
-  // `fit` leaves just these three.
-  return column.type as "DATE" | "DATETIME" | "TIMESTAMP";
+  return column.type;
 }
 
 /** The decorator of the partition that holds an instant. */

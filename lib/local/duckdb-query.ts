@@ -1,17 +1,18 @@
 /** Queries: the one statement that a job or a person may send, its parameters, and its rows. */
-import type { DuckDBConnection, DuckDBType, DuckDBValue } from "@duckdb/node-api";
+import type { DuckDBType, DuckDBValue } from "@duckdb/node-api";
 import { messageOf, PermanentError } from "../core/errors.ts";
+import { formatTable, type TableRef } from "../core/table.ts";
 import type { JobSpec, QueryParameter } from "../ports/warehouse.ts";
 import { physicalName } from "./duckdb-catalog.ts";
 import type { Link, Session } from "./duckdb-session.ts";
-import { invalidQuery, translate } from "./duckdb-sql.ts";
-import { storedScalar } from "./duckdb-types.ts";
+import { invalidQuery } from "./duckdb-sql.ts";
 import { jsonValue } from "./duckdb-values.ts";
+import { refusalText, translateGoogleSql, type TranslateOptions } from "./googlesql-translate.ts";
 
 export type QuerySpec = Extract<JobSpec, { kind: "query" }>;
 type Parameters = Readonly<Record<string, QueryParameter>>;
 
-/** Rows of a query, as they are read; `columns` names them in order. */
+/** The rows of a query for people; `columns` names them in order. */
 export interface QueryRows {
   readonly columns: readonly string[];
   readonly rows: AsyncIterable<Readonly<Record<string, unknown>>>;
@@ -25,13 +26,17 @@ export interface KeptResult {
   readonly columns: readonly string[];
 }
 
-/** Keeps the rows of a query in the physical table `table`. Throws `PermanentError` with BigQuery's reason as its code. */
+/**
+ * Keeps the rows of a query in the physical table `table`. Throws `PermanentError` with BigQuery's reason as its code.
+ * Rows are kept, and not streamed from the engine, because its streams end without an error when the query fails half way.
+ */
 export async function keepResult(
   link: Link,
   spec: QuerySpec,
   table: string,
+  tableOf: TranslateOptions["table"],
 ): Promise<{ readonly kept: KeptResult; readonly rows: number }> {
-  const { sql, values } = prepare(spec.sql, spec.parameters ?? {});
+  const { sql, values } = prepare(spec.sql, spec.parameters ?? {}, tableOf);
   try {
     const statement = await link.connection.prepare(sql);
     const columns = Array.from({ length: statement.columnCount }, (_, index) => statement.columnName(index));
@@ -70,33 +75,6 @@ export async function* readResult(
   }
 }
 
-/** Runs a query that cannot write, and streams its rows. The connection is the caller's to close. */
-export async function streamQuery(
-  connection: DuckDBConnection,
-  spec: { readonly sql: string; readonly parameters?: Parameters },
-): Promise<{
-  readonly columns: readonly string[];
-  readonly pages: AsyncIterable<readonly Readonly<Record<string, unknown>>[]>;
-}> {
-  const { sql, values } = prepare(spec.sql, spec.parameters ?? {});
-  try {
-    await connection.run("BEGIN TRANSACTION READ ONLY");
-    const result = await connection.stream(sql, { ...values });
-    const columns = result.deduplicatedColumnNames();
-    const types = result.columnTypes();
-    async function* pages(): AsyncGenerator<readonly Readonly<Record<string, unknown>>[]> {
-      try {
-        for await (const rows of result.yieldRows()) yield rows.map((row) => jsonRow(columns, types, row));
-      } catch (error) {
-        throw explain(error);
-      }
-    }
-    return { columns, pages: pages() };
-  } catch (error) {
-    throw explain(error);
-  }
-}
-
 function jsonRow(
   names: readonly string[],
   types: readonly DuckDBType[],
@@ -110,43 +88,37 @@ function jsonRow(
   return values;
 }
 
-/** Refuses what is not a query, and gives each parameter its type. */
+/** Translates a query; refuses what is none, and what would mean something else here than in BigQuery. */
 function prepare(
   text: string,
   parameters: Parameters,
+  tableOf: TranslateOptions["table"],
 ): { readonly sql: string; readonly values: Record<string, DuckDBValue> } {
-  // Names of parameters are case-insensitive.
-  const known = new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
-  const {
-    sql,
-    kind,
-    parameters: used,
-  } = translate(text, (name) => {
-    const parameter = known.get(name.toLowerCase());
-    if (parameter === undefined) throw invalidQuery(`the query parameter @${name} has no value`);
-    return typed(name.toLowerCase(), parameter);
-  });
-  if (kind !== "SELECT" && kind !== "WITH" && kind !== "(") {
+  let missing: TableRef | undefined;
+  const table: TranslateOptions["table"] = (ref) => {
+    const found = tableOf(ref);
+    if (found === undefined) missing ??= ref;
+    return found;
+  };
+  const translation = translateGoogleSql(text, { table, parameters });
+  if (translation.kind === "refused") {
+    if (missing !== undefined)
+      throw new PermanentError(`the table ${formatTable(missing)} does not exist`, { code: "notFound" });
+    throw invalidQuery(refusalText(translation));
+  }
+  if (translation.effect.kind !== "select") {
     throw invalidQuery(
-      `statements of the kind ${kind === "" ? "(none)" : kind} are not supported by the embedded engine yet; use SELECT or WITH`,
+      `statements of the kind ${translation.effect.kind.toUpperCase()} are not supported by the embedded engine yet; use SELECT or WITH`,
     );
   }
+  // Names of parameters are case-insensitive.
+  const known = new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
   const values: Record<string, DuckDBValue> = {};
-  for (const name of used) {
-    const parameter = known.get(name.toLowerCase());
-    if (parameter !== undefined) values[name.toLowerCase()] = bound(parameter);
+  for (const name of translation.parameters) {
+    const parameter = known.get(name);
+    if (parameter !== undefined) values[name] = bound(parameter);
   }
-  return { sql, values };
-}
-
-function typed(name: string, { type, array = false }: QueryParameter): string {
-  if (array) {
-    const element = type === "BYTES" ? "from_base64(x)" : `CAST(x AS ${storedScalar(type)})`;
-    return `list_transform(from_json(CAST($${name} AS VARCHAR), '["VARCHAR"]'), lambda x: ${element})`;
-  }
-  return type === "BYTES"
-    ? `from_base64(CAST($${name} AS VARCHAR))`
-    : `CAST(CAST($${name} AS VARCHAR) AS ${storedScalar(type)})`;
+  return { sql: translation.sql, values };
 }
 
 /** Every value travels as text and is cast by its type, so that none loses digits. An array travels as JSON. */
@@ -182,8 +154,8 @@ function parameterText(value: unknown, type: QueryParameter["type"]): string | n
   if (typeof value === "string") return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   if (value instanceof Date) return type === "DATE" ? value.toISOString().slice(0, 10) : value.toISOString();
-  if (typeof value === "object") return JSON.stringify(value);
-  return String(value as number | bigint | boolean);
+  if (typeof value === "number" || typeof value === "bigint" || typeof value === "boolean") return String(value);
+  return JSON.stringify(value);
 }
 
 function checkNames(columns: readonly string[]): void {

@@ -33,19 +33,37 @@ function detected(column: Column): Column {
   };
 }
 
-/** In text, BYTES are base64. */
-function decode(column: Column, expression: string): string | undefined {
-  return column.type === "BYTES" && column.mode !== "REPEATED" ? `from_base64(${expression})` : undefined;
+/**
+ * What a column is read as from text, and what then becomes of it: BYTES are base64, and DuckDB would round 2.5 for an
+ * INT64, where BigQuery refuses it.
+ */
+function asText(
+  column: Column,
+  format: "CSV" | "JSON",
+): { readonly type: string; readonly decode?: (value: string) => string } {
+  if (column.type === "BYTES") {
+    if (column.mode === "REPEATED") {
+      throw invalid(`the column ${JSON.stringify(column.name)}: the embedded engine reads no repeated BYTES from text`);
+    }
+    return { type: "VARCHAR", decode: (value) => `from_base64(${value})` };
+  }
+  if (column.type === "INT64" && format === "CSV") {
+    const message = quoteText(` is not an INT64, in the column ${JSON.stringify(column.name)}`);
+    const decode = (value: string): string =>
+      `CASE WHEN ${value} <> trunc(${value}) THEN error(${value} || ${message}) ELSE CAST(${value} AS BIGINT) END`;
+    return { type: "DECIMAL(38,9)", decode };
+  }
+  return { type: storedType(column) };
 }
 
-/** What `column` is read as from text, so that `decode` and DuckDB's own casts can make it what it is stored as. */
-function textColumns(schema: readonly Column[]): string {
-  const types = schema.map((column) => {
-    if (column.type === "BYTES" && column.mode === "REPEATED")
-      throw invalid(`the column ${JSON.stringify(column.name)}: repeated BYTES cannot be read from text here`);
-    return `${quoteText(column.name)}: ${quoteText(column.type === "BYTES" ? "VARCHAR" : storedType(column))}`;
-  });
-  return `{${types.join(", ")}}`;
+function textColumns(
+  schema: readonly Column[],
+  format: "CSV" | "JSON",
+): Pick<Reader, "decode"> & { readonly columns: string } {
+  return {
+    columns: `{${schema.map((column) => `${quoteText(column.name)}: ${quoteText(asText(column, format).type)}`).join(", ")}}`,
+    decode: (column, expression) => asText(column, format).decode?.(expression),
+  };
 }
 
 export function csvReader(link: Link, spec: LoadSpec, files: SourceFiles): Reader {
@@ -55,6 +73,9 @@ export function csvReader(link: Link, spec: LoadSpec, files: SourceFiles): Reade
   if (nested !== undefined)
     throw invalid(`the column ${JSON.stringify(nested.name)}: CSV holds no nested or repeated values`);
   const skip = csv.skipLeadingRows ?? 0;
+  // With detection, DuckDB answers to a row that does not fit by looking for another dialect, in which it may even leave out
+  // all rows before it. When it collects what does not fit, it keeps to the dialect, and the row's line is known.
+  const collectsRejects = maxBadRecords > 0 || schema === undefined;
   const quote = quoteText(csv.quote ?? '"');
   const options = [
     files.list,
@@ -69,22 +90,24 @@ export function csvReader(link: Link, spec: LoadSpec, files: SourceFiles): Reade
     `encoding = ${quoteText(csv.encoding === "ISO-8859-1" ? "latin-1" : "utf-8")}`,
     // DuckDB cannot do this in parallel.
     `parallel = ${!(csv.allowJaggedRows === true && csv.allowQuotedNewlines === true)}`,
-    ...(maxBadRecords > 0 ? ["store_rejects = true"] : []),
+    ...(collectsRejects ? ["store_rejects = true"] : []),
   ];
-  if (schema !== undefined) {
+  const text = schema === undefined ? undefined : textColumns(schema, "CSV");
+  if (schema !== undefined && text !== undefined) {
     checkColumns(schema);
-    options.push("auto_detect = false", "header = false", `skip = ${skip}`, `columns = ${textColumns(schema)}`);
+    options.push("auto_detect = false", "header = false", `skip = ${skip}`, `columns = ${text.columns}`);
   } else if (files.uris.length > 1) options.push("union_by_name = true");
   // With detection, BigQuery takes the last of the skipped rows for the header.
   if (schema === undefined && skip > 0) options.push("header = true", `skip = ${skip - 1}`);
+  if (schema === undefined && skip === 0) options.push("skip = 0");
   if (schema === undefined && csv.skipLeadingRows === 0) options.push("header = false");
   const relation = `read_csv(${options.join(", ")})`;
   return {
     relation,
     detected,
-    decode,
+    ...(text?.decode === undefined ? {} : { decode: text.decode }),
     async check(physical, columns) {
-      if (maxBadRecords > 0) await checkRejects(link, files, maxBadRecords);
+      if (collectsRejects) await checkRejects(link, files, maxBadRecords);
       if (csv.allowQuotedNewlines !== true) await checkNewlines(link, physical, columns);
     },
   };
@@ -128,34 +151,54 @@ export async function jsonReader(link: Link, spec: LoadSpec, files: SourceFiles)
     return { relation: `read_json(${options.join(", ")})`, detected };
   }
   checkColumns(schema);
-  if (!ignoreUnknownValues) await checkUnknown(link, schema, files);
-  options.push(`columns = ${textColumns(schema)}`);
-  return { relation: `read_json(${options.join(", ")})`, decode };
+  await checkStructure(link, schema, files, ignoreUnknownValues);
+  const { columns, decode } = textColumns(schema, "JSON");
+  return {
+    relation: `read_json(${[...options, `columns = ${columns}`].join(", ")})`,
+    ...(decode === undefined ? {} : { decode }),
+  };
 }
 
-/** DuckDB drops values that have no column; BigQuery refuses them. */
-async function checkUnknown(link: Link, schema: readonly Column[], files: SourceFiles): Promise<void> {
+/** DuckDB drops values that have no column, or one that is spelled otherwise, and cuts fractions off; BigQuery refuses them. */
+async function checkStructure(
+  link: Link,
+  schema: readonly Column[],
+  files: SourceFiles,
+  ignoreUnknown: boolean,
+): Promise<void> {
   const [row] = await link.run(
     `SELECT json_group_structure(json) AS structure FROM read_ndjson_objects(${files.list}, hive_partitioning = false)`,
   );
   const structure = row?.["structure"];
-  if (typeof structure !== "string") return;
-  const unknown = firstUnknown(JSON.parse(structure), schema);
-  if (unknown !== undefined)
-    throw invalid(
-      `the field ${JSON.stringify(unknown)} has no column; add it to the schema, or set ignoreUnknownValues`,
-    );
+  const complaint =
+    typeof structure === "string" ? misfit(JSON.parse(structure), schema, ignoreUnknown, "") : undefined;
+  if (complaint !== undefined) throw invalid(complaint);
 }
 
-function firstUnknown(structure: unknown, schema: readonly Column[]): string | undefined {
-  if (Array.isArray(structure)) return firstUnknown(structure[0], schema);
+function misfit(
+  structure: unknown,
+  schema: readonly Column[],
+  ignoreUnknown: boolean,
+  prefix: string,
+): string | undefined {
+  if (Array.isArray(structure)) return misfit(structure[0], schema, ignoreUnknown, prefix);
   if (structure === null || typeof structure !== "object") return undefined;
   const known = byName(schema);
   for (const [name, inner] of Object.entries(structure)) {
     const column = known.get(name.toLowerCase());
-    if (column === undefined) return name;
-    const below = column.type === "STRUCT" ? firstUnknown(inner, column.fields ?? []) : undefined;
-    if (below !== undefined) return `${name}.${below}`;
+    const shown = JSON.stringify(prefix + name);
+    if (column === undefined) {
+      if (ignoreUnknown) continue;
+      return `the field ${shown} has no column; add it to the schema, or set ignoreUnknownValues`;
+    }
+    if (column.name !== name)
+      return `the field ${shown} is spelled ${JSON.stringify(column.name)} in the schema; spell both alike`;
+    const element: unknown = Array.isArray(inner) ? inner[0] : inner;
+    if (column.type === "INT64" && element === "DOUBLE")
+      return `the field ${shown} holds fractions, and its column is INT64`;
+    const below =
+      column.type === "STRUCT" ? misfit(inner, column.fields ?? [], ignoreUnknown, `${prefix}${name}.`) : undefined;
+    if (below !== undefined) return below;
   }
   return undefined;
 }

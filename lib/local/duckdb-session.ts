@@ -14,11 +14,19 @@ export interface Link {
   readonly run: (sql: string, values?: Values) => Promise<readonly Row[]>;
 }
 
+/** A link whose statements are one transaction. */
+export interface Transaction extends Link {
+  /** Calls `effect` right after the commit, and never without one. */
+  readonly afterCommit: (effect: () => void) => void;
+}
+
 export interface Session {
   /** Lends a connection to `work`. */
   readonly use: <T>(work: (link: Link) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  /** Runs `work`, a single statement that commits by itself, again when DuckDB saw a conflict with another. */
+  readonly write: <T>(work: (link: Link) => Promise<T>) => Promise<T>;
   /** Runs `work` in one transaction, again from its start when DuckDB saw a conflict with another. */
-  readonly transaction: <T>(work: (link: Link) => Promise<T>, signal?: AbortSignal) => Promise<T>;
+  readonly transaction: <T>(work: (link: Transaction) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Interrupts whatever runs, and closes the file. */
   readonly close: () => void;
 }
@@ -80,25 +88,25 @@ export async function openSession(options: { readonly file: string; readonly mem
     }
   }
 
-  async function transaction<T>(work: (link: Link) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await use(async (link) => {
-          await link.run("BEGIN TRANSACTION");
-          // A failure closes the connection, and that rolls back.
-          const result = await work(link);
-          await link.run("COMMIT");
-          return result;
-        }, signal);
-      } catch (error) {
-        if (attempt >= 20 || !isConflict(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, attempt * 5));
-      }
-    }
+  function transaction<T>(work: (link: Transaction) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    return untilNoConflict(() =>
+      use(async (link) => {
+        const effects: (() => void)[] = [];
+        await link.run("BEGIN TRANSACTION");
+        // A failure closes the connection, and that rolls back.
+        const result = await work({ ...link, afterCommit: (effect) => effects.push(effect) });
+        signal?.throwIfAborted();
+        // Never interrupted, so that its outcome is known.
+        await link.connection.run("COMMIT");
+        for (const effect of effects) effect();
+        return result;
+      }, signal),
+    );
   }
 
   return {
     use,
+    write: (work) => untilNoConflict(() => use(work)),
     transaction,
     close() {
       for (const connection of lent) connection.interrupt();
@@ -131,11 +139,23 @@ function link(connection: DuckDBConnection, signal: AbortSignal | undefined): Li
   };
 }
 
+async function untilNoConflict<T>(work: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (attempt >= 20 || !isConflict(error)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, attempt * 5));
+    }
+  }
+}
+
 /** Two transactions touched the same thing, and DuckDB refused the later one. */
 function isConflict(error: unknown): boolean {
   const message = messageOf(error);
   return (
-    /^TransactionContext Error/.test(message) || /write-write conflict|Transaction conflict|Conflict on/i.test(message)
+    message.startsWith("TransactionContext Error") ||
+    /write-write conflict|Transaction conflict|Conflict on/i.test(message)
   );
 }
 

@@ -1,37 +1,24 @@
 /** The warehouse on DuckDB: one file, one process. Projects are left out of account: there is one. */
+import { randomUUID } from "node:crypto";
 import { shortHash, canonicalJson } from "../core/hash.ts";
 import { PermanentError, RetryableError } from "../core/errors.ts";
-import { formatTable, type Destination, type TableRef } from "../core/table.ts";
+import { formatTable, type Column, type Destination, type TableRef } from "../core/table.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { JobSpec, QueryParameter, Warehouse } from "../ports/warehouse.ts";
-import {
-  checkTable,
-  collect,
-  dropPhysical,
-  expired,
-  find,
-  names,
-  physicalName,
-  place,
-  references,
-  remove,
-  setUpCatalog,
-  unreferenced,
-  type Entry,
-} from "./duckdb-catalog.ts";
-import { copy } from "./duckdb-copy.ts";
+import { checkTable, dropPhysical, isIngestionTime, keyOf, openCatalog, physicalName } from "./duckdb-catalog.ts";
+import { copy, withoutRows } from "./duckdb-copy.ts";
 import { endJob, orphanResults, readKept, setUpJobs, staleResults } from "./duckdb-job-table.ts";
 import { jobRunner } from "./duckdb-jobs.ts";
 import { load } from "./duckdb-load.ts";
 import { partitionOf } from "./duckdb-partition.ts";
-import { keepResult, readResult, storableParameters, streamQuery, type QueryRows } from "./duckdb-query.ts";
+import { keepResult, readResult, storableParameters, type QueryRows } from "./duckdb-query.ts";
 import { openSession } from "./duckdb-session.ts";
 import { quoteName } from "./duckdb-sql.ts";
 import { checkColumns, storedType } from "./duckdb-types.ts";
 import { keyedLock } from "./keyed-lock.ts";
 
 export interface DuckdbWarehouse extends Warehouse {
-  /** A query for people, which can write nothing and leaves nothing behind. Read its rows, or abort `signal`. */
+  /** A query for people: it writes nothing, and is no job. Its rows are kept until they are read, once, or the file is opened again. */
   query(
     sql: string,
     options?: { readonly parameters?: Readonly<Record<string, QueryParameter>>; readonly signal?: AbortSignal },
@@ -62,17 +49,22 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
   const { resolveUri, clock, gate } = options;
   const session = await openSession(options);
   const lockTables = keyedLock();
-  const key = (table: TableRef): string => `${table.dataset}.${table.table}`.toLowerCase();
 
-  await session.transaction(async (link) => {
-    await setUpCatalog(link);
+  const tables = await session.transaction(async (link) => {
+    const opened = await openCatalog(link);
     await setUpJobs(link);
-  });
-  await dropExpired();
-  await session.transaction(async (link) => {
-    for (const name of [...(await unreferenced(link)), ...(await orphanResults(link))]) await dropPhysical(link, name);
+    for (const name of await orphanResults(link)) await dropPhysical(link, name);
+    return opened;
   });
   let sweptAt = -Infinity;
+
+  /** What a query sees of a table. */
+  function shapeOf(
+    table: TableRef,
+  ): { readonly columns: readonly Column[]; readonly ingestionTime: boolean } | undefined {
+    const found = tables.find(table, clock.now());
+    return found && { columns: found.schema, ingestionTime: isIngestionTime(found.partitioning) };
+  }
 
   async function dropStaleResults(): Promise<void> {
     const now = clock.now();
@@ -85,45 +77,44 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
 
   /** After the commit that took a reference away. If the process dies before, the next one sweeps. */
   async function release(physical: string | undefined): Promise<void> {
-    if (physical !== undefined)
-      await lockTables(["collect"], () => session.transaction((link) => collect(link, physical)));
+    if (physical !== undefined && tables.references(physical) === 0)
+      await session.write((link) => dropPhysical(link, physical));
   }
 
+  /** Takes away what queries would still see. */
   async function dropExpired(): Promise<void> {
-    for (const { dataset, table } of await session.use((link) => expired(link, clock.now()))) {
-      await lockTables([key({ dataset, table })], async () => {
+    for (const table of tables.expired(clock.now())) {
+      await lockTables([keyOf(table)], async () => {
         // Another may have replaced it by now.
-        const gone = await session.transaction(async (link) => {
-          const again = (await expired(link, clock.now())).find(
-            (entry) => entry.dataset === dataset && entry.table === table,
-          );
-          if (again !== undefined) await remove(link, again);
-          return again?.physical;
-        });
-        await release(gone);
+        if (!tables.expired(clock.now()).includes(table)) return;
+        await session.transaction((link) => tables.remove(link, table));
+        await release(table.physical);
       });
     }
   }
 
-  async function execute(id: string, spec: JobSpec, signal: AbortSignal): Promise<void> {
+  async function execute(id: string, spec: JobSpec, signal: AbortSignal): Promise<number> {
     await dropExpired();
     const digest = shortHash(["job", id], 24);
     const name = `${spec.kind === "query" ? "q" : "t"}${digest}`;
     if (spec.kind === "query") {
       await dropStaleResults();
-      const { kept, rows } = await session.use((link) => keepResult(link, spec, name), signal);
-      const end = { rows, kept, keptUntil: clock.now() + keptMs };
-      return session.transaction((link) => endJob(link, id, end), signal);
+      return session.transaction(async (link) => {
+        const { kept, rows } = await keepResult(link, spec, name, shapeOf);
+        await endJob(link, id, { rows, kept, keptUntil: clock.now() + keptMs });
+        return rows;
+      }, signal);
     }
     if (spec.kind === "copy") {
-      const before = await lockTables([key(spec.source), key(spec.destination)], () =>
+      const { rows, before } = await lockTables([keyOf(spec.source), keyOf(spec.destination)], () =>
         session.transaction(async (link) => {
-          const copied = await copy(link, spec, { name, etag: digest, now: clock.now() });
+          const copied = await copy(link, spec, { tables, name, etag: digest, now: clock.now() });
           await endJob(link, id, { rows: copied.rows });
-          return copied.before;
+          return copied;
         }, signal),
       );
-      return release(before);
+      await release(before);
+      return rows;
     }
     try {
       const { schema, rows } = await session.use(
@@ -131,20 +122,25 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
         signal,
       );
       const { dataset, table } = spec.destination;
-      const before = await lockTables([key(spec.destination)], () =>
+      const before = await lockTables([keyOf(spec.destination)], () =>
         session.transaction(async (link) => {
           const { partitioning, expiresAt } = spec;
-          const entry: Entry = { dataset, table, physical: name, schema, etag: digest };
-          const more = {
+          const shown = await tables.place(link, {
+            dataset,
+            table,
+            physical: name,
+            schema,
+            rows,
+            etag: digest,
             ...(partitioning === undefined ? {} : { partitioning }),
             ...(expiresAt === undefined ? {} : { expiresAt }),
-          };
-          const shown = await place(link, { ...entry, ...more });
+          });
           await endJob(link, id, { rows });
           return shown;
         }, signal),
       );
-      return await release(before);
+      await release(before);
+      return rows;
     } catch (error) {
       await release(name);
       throw error;
@@ -152,7 +148,6 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
   }
 
   const jobs = jobRunner({ session, clock, execute, ...(gate === undefined ? {} : { gate }) });
-  const open = new Map<AbortController, Promise<void>>();
   await jobs.resume();
 
   return {
@@ -176,28 +171,18 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
       yield* readResult(session, kept, signal);
     },
 
-    async describe(table) {
-      await dropExpired();
-      return session.transaction(async (link) => {
-        const entry = await find(link, table, clock.now());
-        if (entry === undefined) return undefined;
-        const [row] = await link.run(`SELECT count(*) AS n FROM ${physicalName(entry.physical)}`);
-        const { schema, partitioning, etag, expiresAt } = entry;
-        return {
-          schema,
-          rows: Number(row?.["n"]),
-          etag,
-          ...(partitioning === undefined ? {} : { partitioning }),
-          ...(expiresAt === undefined ? {} : { expiresAt }),
-        };
-      });
+    describe(table) {
+      const entry = tables.find(table, clock.now());
+      if (entry === undefined) return Promise.resolve(undefined);
+      const { dataset: _dataset, table: _table, physical: _physical, ...info } = entry;
+      return Promise.resolve(info);
     },
 
     async extend(table, columns, etag) {
       const shown = formatTable(table);
-      await lockTables([key(table)], async () => {
+      await lockTables([keyOf(table)], async () => {
         const before = await session.transaction(async (link) => {
-          const entry = await find(link, table, clock.now());
+          const entry = tables.find(table, clock.now());
           if (entry === undefined) throw new PermanentError(`${shown}: no such table`, { code: "not-found" });
           if (entry.etag !== etag)
             throw new RetryableError(`${shown}: the table has changed since it was described; describe it again`);
@@ -212,7 +197,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
           checkColumns(schema);
           const next = shortHash(["extend", etag, canonicalJson(columns)], 24);
           let { physical } = entry;
-          if ((await references(link, physical)) > 1) {
+          if (tables.references(physical) > 1) {
             physical = `t${next}`;
             await link.run(`CREATE TABLE ${physicalName(physical)} AS SELECT * FROM ${physicalName(entry.physical)}`);
           }
@@ -222,36 +207,31 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
               `ALTER TABLE ${physicalName(physical)} ADD COLUMN ${quoteName(column.name)} ${storedType(column)}${empty}`,
             );
           }
-          return place(link, { ...entry, physical, schema, etag: next });
+          return tables.place(link, { ...entry, physical, schema, etag: next });
         });
         await release(before);
       });
     },
 
     async drop(table: Destination) {
-      await dropExpired();
-      return lockTables([key(table)], async () => {
+      return lockTables([keyOf(table)], async () => {
+        const entry = tables.find(table, clock.now());
+        if (entry === undefined) return false;
+        const { partition: decorator } = table;
+        if (decorator === undefined) {
+          await session.transaction((link) => tables.remove(link, entry));
+          await release(entry.physical);
+          return true;
+        }
+        if (entry.partitioning === undefined)
+          throw new PermanentError(`${formatTable(table)}: the table is not partitioned`, { code: "bad-input" });
+        const { contains } = partitionOf(decorator, entry.partitioning, entry.schema);
+        const etag = shortHash(["drop", entry.etag, decorator], 24);
         const { found, before } = await session.transaction(async (link) => {
-          const entry = await find(link, table, clock.now());
-          if (entry === undefined) return { found: false, before: undefined };
-          if (table.partition === undefined) {
-            await remove(link, entry);
-            return { found: true, before: entry.physical };
-          }
-          if (entry.partitioning === undefined)
-            throw new PermanentError(`${formatTable(table)}: the table is not partitioned`, { code: "bad-input" });
-          const { contains } = partitionOf(table.partition, entry.partitioning, entry.schema);
           const [row] = await link.run(`SELECT count(*) AS n FROM ${physicalName(entry.physical)} WHERE ${contains}`);
           if (Number(row?.["n"]) === 0) return { found: false, before: undefined };
-          const etag = shortHash(["drop", entry.etag, table.partition], 24);
-          let { physical } = entry;
-          if ((await references(link, physical)) > 1) {
-            physical = `t${etag}`;
-            await link.run(
-              `CREATE TABLE ${physicalName(physical)} AS SELECT * FROM ${physicalName(entry.physical)} WHERE NOT coalesce(${contains}, false)`,
-            );
-          } else await link.run(`DELETE FROM ${physicalName(physical)} WHERE ${contains}`);
-          return { found: true, before: await place(link, { ...entry, physical, etag }) };
+          const left = await withoutRows(link, { tables, entry, contains, name: `t${etag}` });
+          return { found: true, before: await tables.place(link, { ...entry, ...left, etag }) };
         });
         await release(before);
         return found;
@@ -259,62 +239,28 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     },
 
     async *list({ dataset }, prefix = "") {
-      await dropExpired();
-      const limit = 1000;
-      for (let after = ""; ;) {
-        const page = await session.use((link) => names(link, { dataset, prefix, after, limit, now: clock.now() }));
-        for (const table of page) yield { dataset, table };
-        const last = page.at(-1);
-        if (last === undefined || page.length < limit) return;
-        after = last;
-      }
+      // A table that was dropped since is left out.
+      for (const table of tables.list(dataset, prefix, clock.now()))
+        if (tables.find(table, clock.now()) !== undefined) yield table;
     },
 
     async query(sql, { parameters, signal } = {}) {
       await dropExpired();
-      const stop = new AbortController();
-      const either = signal === undefined ? stop.signal : AbortSignal.any([signal, stop.signal]);
-      const done = Promise.withResolvers<void>();
-      const started = Promise.withResolvers<QueryRows>();
-      const lent = session.use(async ({ connection }) => {
-        const interrupt = (): void => {
-          connection.interrupt();
-          done.resolve();
-        };
-        either.addEventListener("abort", interrupt, { once: true });
+      const name = `q_${randomUUID().replaceAll("-", "")}`;
+      const spec = { kind: "query", sql, ...(parameters === undefined ? {} : { parameters }) } as const;
+      const { kept } = await session.use((link) => keepResult(link, spec, name, shapeOf), signal);
+      async function* rows(): AsyncGenerator<Readonly<Record<string, unknown>>> {
         try {
-          const { columns, pages } = await streamQuery(connection, {
-            sql,
-            ...(parameters === undefined ? {} : { parameters }),
-          });
-          async function* rows(): AsyncGenerator<Readonly<Record<string, unknown>>> {
-            try {
-              for await (const page of pages) {
-                either.throwIfAborted();
-                yield* page;
-              }
-            } finally {
-              done.resolve();
-            }
-          }
-          started.resolve({ columns, rows: rows() });
-          await done.promise;
+          yield* readResult(session, kept, signal);
         } finally {
-          either.removeEventListener("abort", interrupt);
+          await session.write((link) => dropPhysical(link, name));
         }
-        // Not for reuse: its transaction is open, and its result may be half read.
-        throw stop;
-      }, either);
-      open.set(
-        stop,
-        lent.catch((error: unknown) => started.reject(error)).finally(() => open.delete(stop)),
-      );
-      return started.promise;
+      }
+      return { columns: kept.columns, rows: rows() };
     },
 
     async close() {
-      for (const stop of open.keys()) stop.abort(new PermanentError("the warehouse is closed", { code: "closed" }));
-      await Promise.all([jobs.close(), ...open.values()]);
+      await jobs.close();
       session.close();
     },
   };

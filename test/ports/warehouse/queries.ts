@@ -4,7 +4,12 @@ import { column, minute, n, parquet, parquetLoad, ref, type Scenario } from "./w
 
 export const queryScenarios: Readonly<Record<string, Scenario>> = {
   "rows come in the order of the statement, all of them, more than once": async ({ warehouse, succeed, put }) => {
-    await succeed(parquetLoad(await put(await parquet("SELECT i AS n, 'row ' || i AS t FROM range(100000) r(i) ORDER BY hash(i)")), "big"));
+    await succeed(
+      parquetLoad(
+        await put(await parquet("SELECT i AS n, 'row ' || i AS t FROM range(100000) r(i) ORDER BY hash(i)")),
+        "big",
+      ),
+    );
     const { jobId, rows } = await succeed({ kind: "query", sql: "SELECT n, t FROM `shop.big` ORDER BY n DESC" });
     assert.equal(rows, 100_000);
     for (let time = 0; time < 2; time++) {
@@ -26,7 +31,8 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
     }
     const stop = new AbortController();
     await assert.rejects(async () => {
-      for await (const row of warehouse.rows(jobId, { signal: stop.signal })) if (row["n"] === 100) stop.abort(new Error("enough"));
+      for await (const row of warehouse.rows(jobId, { signal: stop.signal }))
+        if (row["n"] === 100) stop.abort(new Error("enough"));
     }, /enough/);
     assert.deepEqual(await select("SELECT 1 AS fine"), [{ fine: 1 }]);
   },
@@ -58,30 +64,61 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
   },
 
   "a result may have any column names": async ({ select }) => {
-    assert.deepEqual(await select("SELECT 1 AS rowid, 2 AS `from`, 3 AS c0, '4' AS `a b`"), [{ rowid: 1, from: 2, c0: 3, "a b": "4" }]);
+    assert.deepEqual(await select("SELECT 1 AS rowid, 2 AS `from`, 3 AS c0, '4' AS `a b`"), [
+      { rowid: 1, from: 2, c0: 3, "a b": "4" },
+    ]);
   },
 
   "values are plain JSON": async ({ fill, select }) => {
     const schema = [
-      column("small", "INT64"), column("wide", "INT64"), column("ratio", "FLOAT64"), column("price", "NUMERIC"), column("raw", "BYTES"), column("day", "DATE"),
-      column("local", "DATETIME"), column("at", "TIMESTAMP"), column("clock", "TIME"), column("any", "JSON"), column("gone", "STRING"),
+      column("small", "INT64"),
+      column("wide", "INT64"),
+      column("ratio", "FLOAT64"),
+      column("price", "NUMERIC"),
+      column("raw", "BYTES"),
+      column("day", "DATE"),
+      column("local", "DATETIME"),
+      column("at", "TIMESTAMP"),
+      column("clock", "TIME"),
+      column("any", "JSON"),
+      column("gone", "STRING"),
     ];
     await fill("v", schema, [
-      { small: 9007199254740991, wide: "-9223372036854775808", ratio: 0.1, price: "-0.000000001", raw: "AAEC", day: "0001-01-01", local: "1969-12-31T23:59:59.5", at: "1969-12-31T23:59:59.999999Z", clock: "00:00:00.000001", any: '"text"' },
+      {
+        small: 9007199254740991,
+        wide: "-9223372036854775808",
+        ratio: 0.1,
+        price: "-0.000000001",
+        raw: "AAEC",
+        day: "0001-01-01",
+        local: "1969-12-31T23:59:59.5",
+        at: "1969-12-31T23:59:59.999999Z",
+        clock: "00:00:00.000001",
+        any: '"text"',
+      },
     ]);
     const [row] = await select("SELECT * FROM `shop.v`");
     assert.deepEqual(JSON.parse(JSON.stringify(row)), row);
     assert.deepEqual(row, {
-      small: 9007199254740991, wide: "-9223372036854775808", ratio: 0.1, price: "-0.000000001", raw: "AAEC", day: "0001-01-01", local: "1969-12-31T23:59:59.500",
-      at: "1969-12-31T23:59:59.999999Z", clock: "00:00:00.000001", any: row?.["any"], gone: null,
+      small: 9007199254740991,
+      wide: "-9223372036854775808",
+      ratio: 0.1,
+      price: "-0.000000001",
+      raw: "AAEC",
+      day: "0001-01-01",
+      local: "1969-12-31T23:59:59.500",
+      at: "1969-12-31T23:59:59.999999Z",
+      clock: "00:00:00.000001",
+      any: row?.["any"],
+      gone: null,
     });
   },
 
   "parameters of every type": async ({ select }) => {
     const [row] = await select(
-      "SELECT @text AS text, @wide AS wide, @ratio AS ratio, @price AS price, @yes AS yes, @day AS day, @local AS local, @at AS at, @clock AS clock, @raw AS raw, @gone AS gone, @list AS list, @none AS none, @Text AS again",
+      "SELECT @text AS text, @wide AS wide, @ratio AS ratio, @price AS price, @yes AS yes, @day AS day, @local AS local, @at AS `at`, @clock AS clock, @raw AS raw, @gone AS gone, @list AS list, @none AS none, @Text AS again",
       {
-        text: { type: "STRING", value: "it's \"@x\" -- \\ `y` \n ü" },
+        text: { type: "STRING", value: 'it\'s "@x" -- \\ `y` \n ü' },
         wide: { type: "INT64", value: 9223372036854775807n },
         ratio: { type: "FLOAT64", value: 0.1 },
         price: { type: "NUMERIC", value: "1.10" },
@@ -98,8 +135,20 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
       },
     );
     assert.deepEqual(row, {
-      text: "it's \"@x\" -- \\ `y` \n ü", wide: "9223372036854775807", ratio: 0.1, price: "1.1", yes: true, day: "2024-02-29", local: "2024-02-29T01:02:03",
-      at: "2024-02-29T01:02:03.004Z", clock: "01:02:03", raw: "AP8=", gone: null, list: ["a,b", "it's", '"q"', ""], none: [], again: "it's \"@x\" -- \\ `y` \n ü",
+      text: 'it\'s "@x" -- \\ `y` \n ü',
+      wide: "9223372036854775807",
+      ratio: 0.1,
+      price: "1.1",
+      yes: true,
+      day: "2024-02-29",
+      local: "2024-02-29T01:02:03",
+      at: "2024-02-29T01:02:03.004Z",
+      clock: "01:02:03",
+      raw: "AP8=",
+      gone: null,
+      list: ["a,b", "it's", '"q"', ""],
+      none: [],
+      again: 'it\'s "@x" -- \\ `y` \n ü',
     });
   },
 
@@ -118,7 +167,16 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
 
   "what is wrong with a statement is said in a line": async ({ warehouse, fill, fail }) => {
     await fill("orders", n, [{ n: 1 }]);
-    for (const sql of ["SELEC 1", "SELECT nonsense FROM `shop.orders`", "SELECT @nobody", "SELECT 'open", "", "SELECT 1 AS a, 2 AS A", "SELECT CAST('x' AS INT64) AS i", "SELECT 1; SELECT 2"]) {
+    for (const sql of [
+      "SELEC 1",
+      "SELECT nonsense FROM `shop.orders`",
+      "SELECT @nobody",
+      "SELECT 'open",
+      "",
+      "SELECT 1 AS a, 2 AS A",
+      "SELECT CAST('x' AS INT64) AS i",
+      "SELECT 1; SELECT 2",
+    ]) {
       await fail({ kind: "query", sql }, "invalidQuery");
     }
     await fail({ kind: "query", sql: "SELECT * FROM `shop.nothing`" }, "notFound", "nothing");
@@ -127,7 +185,11 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
   },
 
   "maximumBytesBilled and an unused label do not stop a small query": async ({ run }) => {
-    const { state, rows, bytesBilled } = await run({ kind: "query", sql: "SELECT 1 AS one", maximumBytesBilled: 100_000_000 });
+    const { state, rows, bytesBilled } = await run({
+      kind: "query",
+      sql: "SELECT 1 AS one",
+      maximumBytesBilled: 100_000_000,
+    });
     assert.deepEqual({ state, rows, billed: typeof bytesBilled }, { state: "succeeded", rows: 1, billed: "number" });
   },
 };

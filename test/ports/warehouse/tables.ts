@@ -12,7 +12,11 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
 
   "a copy makes its destination, and the two are apart from then on": async ({ fill, succeed, values }) => {
     await fill("staged", n, [{ n: 1 }]);
-    const { rows } = await succeed({ kind: "copy", source: ref("staged"), destination: { dataset: "other", table: "clean" } });
+    const { rows } = await succeed({
+      kind: "copy",
+      source: ref("staged"),
+      destination: { dataset: "other", table: "clean" },
+    });
     assert.equal(rows, 1);
     await succeed({ kind: "copy", source: { dataset: "other", table: "clean" }, destination: ref("again") });
     await fill("staged", n, [{ n: 2 }]);
@@ -20,7 +24,12 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
     assert.deepEqual(await values("staged"), [2]);
   },
 
-  "a source can be dropped after its copy, and a copy after its source": async ({ warehouse, fill, succeed, values }) => {
+  "a source can be dropped after its copy, and a copy after its source": async ({
+    warehouse,
+    fill,
+    succeed,
+    values,
+  }) => {
     await fill("staged", n, [{ n: 1 }]);
     await succeed({ kind: "copy", source: ref("staged"), destination: ref("clean") });
     await succeed({ kind: "copy", source: ref("staged"), destination: ref("raw") });
@@ -57,7 +66,9 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
     const reader = async (): Promise<number> => {
       let looks = 0;
       for (; !done; looks++) {
-        const [seen] = await select("SELECT COUNT(*) AS c, COUNT(DISTINCT k) AS kinds, COUNT(DISTINCT i) AS ids FROM `shop.clean`");
+        const [seen] = await select(
+          "SELECT COUNT(*) AS c, COUNT(DISTINCT k) AS kinds, COUNT(DISTINCT i) AS ids FROM `shop.clean`",
+        );
         assert.deepEqual(seen, { c: 1000, kinds: 1, ids: 1000 });
       }
       return looks;
@@ -66,7 +77,11 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
       try {
         for (let round = 0; round < 40; round++) {
           const id = `swap_${round}`;
-          await warehouse.submit(id, { kind: "copy", source: ref(round % 2 === 0 ? "odd" : "even"), destination: ref("clean") }, {});
+          await warehouse.submit(
+            id,
+            { kind: "copy", source: ref(round % 2 === 0 ? "odd" : "even"), destination: ref("clean") },
+            {},
+          );
           assert.equal((await warehouse.wait(id, { timeoutMs: minute })).state, "succeeded");
           if (round % 8 === 0) await fill(round % 16 === 0 ? "odd" : "even", schema, rows(round % 16 === 0 ? 1 : 0));
         }
@@ -78,12 +93,20 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
     assert.ok(looks > 0);
   },
 
-  "copies from and to the same tables at once all end, and one of them has won": async ({ warehouse, fill, values }) => {
+  "copies from and to the same tables at once all end, and one of them has won": async ({
+    warehouse,
+    fill,
+    values,
+  }) => {
     await fill("a", n, [{ n: 1 }]);
     await fill("b", n, [{ n: 2 }]);
     const ids = Array.from({ length: 12 }, (_, i) => `cross_${i}`);
     for (const [i, id] of ids.entries()) {
-      await warehouse.submit(id, { kind: "copy", source: ref(i % 2 === 0 ? "a" : "b"), destination: ref(i % 3 === 0 ? "a" : "b") }, {});
+      await warehouse.submit(
+        id,
+        { kind: "copy", source: ref(i % 2 === 0 ? "a" : "b"), destination: ref(i % 3 === 0 ? "a" : "b") },
+        {},
+      );
     }
     for (const id of ids) assert.equal((await warehouse.wait(id, { timeoutMs: minute })).state, "succeeded", id);
     for (const table of ["a", "b"]) assert.equal((await values(table)).length, 1);
@@ -141,12 +164,21 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
     assert.equal((await warehouse.describe(ref("orders")))?.schema.length, 2);
   },
 
-  "extend refuses a required column, a name that is taken, and a table that is not there": async ({ warehouse, fill }) => {
+  "extend refuses a required column, a name that is taken, and a table that is not there": async ({
+    warehouse,
+    fill,
+  }) => {
     await fill("orders", n, [{ n: 1 }]);
     const info = (await warehouse.describe(ref("orders"))) ?? assert.fail();
-    await assert.rejects(warehouse.extend(ref("orders"), [column("a", "STRING", "REQUIRED")], info.etag), { name: "PermanentError" });
-    await assert.rejects(warehouse.extend(ref("orders"), [column("N", "STRING")], info.etag), { name: "PermanentError" });
-    await assert.rejects(warehouse.extend(ref("nothing"), [column("a", "STRING")], info.etag), { name: "PermanentError" });
+    await assert.rejects(warehouse.extend(ref("orders"), [column("a", "STRING", "REQUIRED")], info.etag), {
+      name: "PermanentError",
+    });
+    await assert.rejects(warehouse.extend(ref("orders"), [column("N", "STRING")], info.etag), {
+      name: "PermanentError",
+    });
+    await assert.rejects(warehouse.extend(ref("nothing"), [column("a", "STRING")], info.etag), {
+      name: "PermanentError",
+    });
     assert.deepEqual(await warehouse.describe(ref("orders")), info);
   },
 
@@ -160,7 +192,8 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
 
   "list gives the tables of one dataset by name and prefix": async ({ warehouse, fill, succeed }) => {
     await fill("raw__20240501", n, [{ n: 1 }]);
-    for (const table of ["raw__20240502", "rawX_20240503", "clean"]) await succeed({ kind: "copy", source: ref("raw__20240501"), destination: ref(table) });
+    for (const table of ["raw__20240502", "rawX_20240503", "clean"])
+      await succeed({ kind: "copy", source: ref("raw__20240501"), destination: ref(table) });
     await succeed({ kind: "copy", source: ref("clean"), destination: { dataset: "shop2", table: "raw__9" } });
     const list = async (prefix?: string): Promise<string[]> => {
       const tables = [];
@@ -179,12 +212,20 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
   "a table expires by the clock": async ({ warehouse, fill, succeed, advance, fail, values }) => {
     await fill("staged", n, [{ n: 1 }], { expiresAt: Date.now() + minute });
     await succeed({ kind: "copy", source: ref("staged"), destination: ref("clean") });
-    await succeed({ kind: "copy", source: ref("staged"), destination: ref("raw"), expiresAt: Date.now() + 10 * minute });
+    await succeed({
+      kind: "copy",
+      source: ref("staged"),
+      destination: ref("raw"),
+      expiresAt: Date.now() + 10 * minute,
+    });
     advance(2 * minute);
     assert.equal(await warehouse.describe(ref("staged")), undefined);
     await fail({ kind: "copy", source: ref("staged"), destination: ref("clean") }, "notFound", "staged");
     await fail({ kind: "query", sql: "SELECT * FROM `shop.staged`" }, "notFound", "staged");
-    assert.deepEqual((await Array.fromAsync(warehouse.list({ dataset: "shop" }))).map((one) => one.table), ["clean", "raw"]);
+    assert.deepEqual(
+      (await Array.fromAsync(warehouse.list({ dataset: "shop" }))).map((one) => one.table),
+      ["clean", "raw"],
+    );
     assert.equal(await warehouse.drop(ref("staged")), false);
     assert.equal((await warehouse.describe(ref("clean")))?.expiresAt, undefined);
     assert.deepEqual(await values("raw"), [1]);
@@ -209,7 +250,8 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
       csv: csvLoad(await put("1\n"), "small", n),
     } as const;
     await Promise.all(Object.entries(specs).map(([id, spec]) => warehouse.submit(id, spec, {})));
-    for (const id of Object.keys(specs)) assert.equal((await warehouse.wait(id, { timeoutMs: minute })).state, "succeeded", id);
+    for (const id of Object.keys(specs))
+      assert.equal((await warehouse.wait(id, { timeoutMs: minute })).state, "succeeded", id);
     assert.equal((await warehouse.describe(ref("big")))?.rows, 300_000);
   },
 };

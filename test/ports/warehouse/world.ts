@@ -53,18 +53,27 @@ export function worldOf(subject: WarehouseUnderTest) {
     assert.equal(state, "failed", `${spec.kind} should have failed`);
     assert.ok(error !== undefined);
     assert.equal(error.reason, reason, error.message);
-    for (const word of words) assert.ok(error.message.includes(word), `${JSON.stringify(word)} is not in ${JSON.stringify(error.message)}`);
+    for (const word of words)
+      assert.ok(error.message.includes(word), `${JSON.stringify(word)} is not in ${JSON.stringify(error.message)}`);
     assert.ok(!error.message.includes("\n"), "an error is one line");
     assert.ok(!error.message.includes(tmpdir()), `a local path is in ${JSON.stringify(error.message)}`);
   }
 
   /** A table of rows, by a load of newline JSON. */
-  async function fill(table: string, schema: readonly Column[], rows: readonly object[], more: Partial<Extract<JobSpec, { kind: "load" }>> = {}): Promise<void> {
+  async function fill(
+    table: string,
+    schema: readonly Column[],
+    rows: readonly object[],
+    more: Partial<Extract<JobSpec, { kind: "load" }>> = {},
+  ): Promise<void> {
     const uris = [await put(rows.map((row) => `${JSON.stringify(row)}\n`).join(""))];
     await succeed({ kind: "load", uris, format: "NEWLINE_DELIMITED_JSON", schema, destination: ref(table), ...more });
   }
 
-  async function select(sql: string, parameters?: Readonly<Record<string, QueryParameter>>): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  async function select(
+    sql: string,
+    parameters?: Readonly<Record<string, QueryParameter>>,
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
     const { jobId } = await succeed({ kind: "query", sql, ...(parameters === undefined ? {} : { parameters }) });
     return Array.fromAsync(warehouse.rows(jobId));
   }
@@ -88,9 +97,21 @@ export function column(name: string, type: ColumnType, mode: Column["mode"] = "N
 
 export const n: readonly Column[] = [column("n", "INT64")];
 
-export function csvLoad(uri: string | readonly string[], table: string, schema: readonly Column[] | undefined, options: LoadOptions = {}): JobSpec {
+export function csvLoad(
+  uri: string | readonly string[],
+  table: string,
+  schema: readonly Column[] | undefined,
+  options: LoadOptions = {},
+): JobSpec {
   const uris = typeof uri === "string" ? [uri] : uri;
-  return { kind: "load", uris, format: "CSV", options, destination: ref(table), ...(schema === undefined ? {} : { schema }) };
+  return {
+    kind: "load",
+    uris,
+    format: "CSV",
+    options,
+    destination: ref(table),
+    ...(schema === undefined ? {} : { schema }),
+  };
 }
 
 export function parquetLoad(uri: string | readonly string[], table: string): Extract<JobSpec, { kind: "load" }> {
