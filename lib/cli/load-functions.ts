@@ -1,10 +1,10 @@
 /** Loads the author's modules: every `.ts` below `functions/` but tests and files that start with `_`. */
 import { registerHooks } from "node:module";
-import { readdir } from "node:fs/promises";
+import { readdir, realpath } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { collectDefinitions } from "../core/definitions.ts";
-import type { Collected, LoadedModule } from "../core/definitions.ts";
+import { collectDefinitions } from "../core/collect.ts";
+import type { Collected, LoadedModule } from "../core/collect.ts";
 
 export interface FunctionsLoader {
   /** Loads everything as it is on disk now; what was loaded before stays as it was for whoever holds it. */
@@ -17,13 +17,15 @@ export interface FunctionsLoader {
 export function functionsLoader(root: string): FunctionsLoader {
   const folder = resolve(root, "functions");
   let version = 0;
+  // Node resolves links before it loads, so this is what the URLs of the modules begin with.
+  let real = folder;
   // A module is loaded once for each URL, so a reload needs new ones, for the siblings that a module imports as well.
   registerHooks({
     resolve(specifier, context, next) {
       const resolved = next(specifier, context);
       if (!resolved.url.startsWith("file:") || version === 0) return resolved;
       const url = new URL(resolved.url);
-      const inside = fileURLToPath(url).startsWith(folder + sep);
+      const inside = fileURLToPath(url).startsWith(real + sep);
       if (!inside) return resolved;
       url.searchParams.set("version", String(version));
       return { ...resolved, url: url.href };
@@ -33,6 +35,7 @@ export function functionsLoader(root: string): FunctionsLoader {
   return {
     async load() {
       version += 1;
+      real = await realpath(folder).catch(() => folder);
       const files = await sources(folder);
       const modules: LoadedModule[] = [];
       for (const path of files) {
@@ -53,12 +56,10 @@ export function functionsLoader(root: string): FunctionsLoader {
 }
 
 async function sources(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(
-    (error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return [];
-      throw error;
-    },
-  );
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw error;
+  });
   return entries
     .filter((entry) => entry.isFile() && /\.m?ts$/.test(entry.name) && !/\.(test|d)\.m?ts$/.test(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))

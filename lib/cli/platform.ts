@@ -3,8 +3,9 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { env } from "node:process";
 import { bucketTopicOf } from "../core/asset-key.ts";
-import { subscriptionsOf, watchedBuckets } from "../core/definitions.ts";
-import type { Definitions, SubscriptionPlan } from "../core/definitions.ts";
+import { subscriptionsOf, watchedBuckets } from "../core/subscriptions.ts";
+import type { Definitions } from "../core/definitions.ts";
+import type { SubscriptionPlan } from "../core/subscriptions.ts";
 import { PermanentError } from "../core/errors.ts";
 import { openDuckdbWarehouse } from "../local/duckdb-warehouse.ts";
 import type { DuckdbWarehouse } from "../local/duckdb-warehouse.ts";
@@ -31,6 +32,8 @@ export interface PlatformOptions {
   /** See `Services.holdLeases`. */
   holdLeases?(): boolean;
   onError?(error: unknown): void;
+  /** Awaited before each warehouse job starts; tests hold jobs back with it. */
+  gate?(jobId: string): Promise<void>;
 }
 
 export interface Platform {
@@ -61,18 +64,18 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     file: join(home, "warehouse.duckdb"),
     resolveUri: objects.resolveUri,
     clock,
+    ...(options.gate === undefined ? {} : { gate: options.gate }),
   });
   const events = openSqliteEventStore({ file: join(home, "events.sqlite") });
 
-  const plans = (): ReadonlyMap<string, SubscriptionPlan> =>
-    new Map(subscriptionsOf(definitions()).map((plan) => [plan.name, plan]));
+  const plans = planner(definitions);
   const bus = openLocalBus({
     file: join(home, "messages.sqlite"),
     clock,
     random,
-    subscriptions: () => [...plans().values()].map(({ name, topic }) => ({ name, topic })),
+    subscriptions: () => plans().list,
     async push(subscription, envelope) {
-      const plan = plans().get(subscription.name);
+      const plan = plans().byName.get(subscription.name);
       if (plan === undefined) return "nack";
       await runtime.receive(plan.consumer, { body: envelope });
       return "ack";
@@ -91,6 +94,9 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     ...(options.settings === undefined ? {} : { settings: options.settings }),
     ...(options.holdLeases === undefined ? {} : { holdLeases: options.holdLeases }),
   });
+
+  // Whoever has the warehouse's file open is alone: no execution of another process can be alive.
+  await runtime.releaseAbandoned();
 
   return {
     objects,
@@ -126,4 +132,24 @@ async function environmentSecret(name: string): Promise<string> {
   const value = env[variable] ?? env[name];
   if (value !== undefined) return value;
   throw new PermanentError(`the secret ${name} is not set: export ${variable}=…`, { code: "not-found" });
+}
+
+interface Plans {
+  readonly list: readonly SubscriptionPlan[];
+  readonly byName: ReadonlyMap<string, SubscriptionPlan>;
+}
+
+/** The bus asks at every message and poll; the answer changes only with the definitions. */
+function planner(definitions: () => Definitions): () => Plans {
+  let of: Definitions | undefined;
+  let plans: Plans = { list: [], byName: new Map() };
+  return () => {
+    const now = definitions();
+    if (now !== of) {
+      of = now;
+      const list = subscriptionsOf(now);
+      plans = { list, byName: new Map(list.map((plan) => [plan.name, plan])) };
+    }
+    return plans;
+  };
 }

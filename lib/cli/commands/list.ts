@@ -1,0 +1,80 @@
+import { Command } from "commander";
+import type { AssetDocument } from "../../core/documents.ts";
+import { chooseAssets, example } from "../command.ts";
+import type { Runner } from "../command.ts";
+import type { AssetEntry } from "../catalog.ts";
+import { sensorStates } from "../sensor-states.ts";
+import { printTable, timeText } from "../tables.ts";
+
+export function listCommand(run: Runner): Command {
+  return new Command("list")
+    .description("list assets, with their sensors and jobs")
+    .argument("[selection]", "which assets: gitcoin/*, +key (with all upstream), key+, tag:daily, …")
+    .addHelpText("after", example("sluice list", 'sluice list "gitcoin/*"', "sluice list --json"))
+    .action(
+      run(async ({ shell, bench }, selection: string | undefined) => {
+        const { store, catalog } = await bench();
+        const all = await catalog();
+        const { assets, sensors, jobs, problems } = all;
+        const chosen = selection === undefined ? assets : chooseAssets(all, selection);
+        const heads = new Map<string, AssetDocument>();
+        for (const { key } of chosen) {
+          const head = await store.get("asset", key);
+          if (head !== undefined) heads.set(key, head);
+        }
+        const states = selection === undefined ? await sensorStates(sensors, store) : [];
+        const shownJobs = selection === undefined ? jobs : [];
+
+        shell.value({
+          assets: chosen.map((asset) => ({ ...asset, ...latest(heads.get(asset.key)) })),
+          sensors: states,
+          jobs: shownJobs,
+          problems,
+        });
+        const assetRows = chosen.map((asset) => {
+          const head = heads.get(asset.key);
+          return [
+            { text: asset.key, style: "bold" as const },
+            partitionsText(asset),
+            head === undefined ? { text: "never", style: "dim" as const } : `${timeText(head.at)}  ${head.partition}`,
+            asset.kinds.join(", "),
+            { text: asset.place.split(" ")[0] ?? "", style: "dim" as const },
+          ];
+        });
+        if (assetRows.length === 0) shell.print("No assets: export one from a file in functions/.");
+        else {
+          const head = ["ASSET", "PARTITIONS", "LAST MATERIALIZED (UTC)", "KINDS", "FILE"];
+          printTable(shell, assetRows, head);
+        }
+        if (states.length > 0) {
+          shell.print();
+          const rows = states.map((sensor) => [
+            { text: sensor.name, style: "bold" as const },
+            { text: sensor.status, style: sensor.status === "running" ? ("green" as const) : ("dim" as const) },
+            `${sensor.watches} → ${sensor.requests}`,
+          ]);
+          printTable(shell, rows, ["SENSOR", "STATUS", "WATCHES → REQUESTS"]);
+        }
+        if (shownJobs.length > 0) {
+          shell.print();
+          const rows = shownJobs.map((job) => [{ text: job.name, style: "bold" as const }, job.topic]);
+          printTable(shell, rows, ["JOB", "TOPIC"]);
+        }
+        for (const problem of problems) shell.warn(problem);
+        return problems.length === 0 ? 0 : 1;
+      }),
+    );
+}
+
+function partitionsText({ partitions }: AssetEntry): string {
+  if (partitions === undefined) return "–";
+  if (partitions.kind === "static") return `${partitions.keys.length} keys`;
+  const { interval, start, end } = partitions;
+  return `${interval}${start === undefined ? "" : ` from ${start}`}${end === undefined ? "" : ` to before ${end}`}`;
+}
+
+function latest(head: AssetDocument | undefined): object {
+  if (head === undefined) return {};
+  const { partition, at, materializationId } = head;
+  return { latest: { partition, at: new Date(at).toISOString(), materializationId } };
+}

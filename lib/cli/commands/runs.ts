@@ -1,0 +1,48 @@
+import { Command, Option } from "commander";
+import type { RunStatus } from "../../core/documents.ts";
+import { example, findAsset, positiveCount } from "../command.ts";
+import type { Runner } from "../command.ts";
+import { runResult } from "../follow.ts";
+import { RUN_HEAD, runRows } from "../run-rows.ts";
+import { printTable } from "../tables.ts";
+
+interface Options {
+  readonly asset?: string;
+  readonly partition?: string;
+  readonly status?: RunStatus;
+  readonly limit: number;
+}
+
+export function runsCommand(run: Runner): Command {
+  return new Command("runs")
+    .description("list runs, last created first")
+    .option("--asset <key>", "only runs of this asset")
+    .option("--partition <key>", "only runs of this partition")
+    .addOption(
+      new Option("--status <status>", "only runs in this state").choices([
+        "running",
+        "parked",
+        "succeeded",
+        "failed",
+        "skipped",
+      ]),
+    )
+    .option("--limit <count>", "how many", positiveCount("--limit"), 20)
+    .addHelpText("after", example("sluice runs", "sluice runs --asset gitcoin/passport_scores --status failed"))
+    .action(
+      run(async ({ shell, bench }, { asset, partition, status, limit }: Options) => {
+        const { store, catalog } = await bench();
+        if (asset !== undefined) findAsset(await catalog(), asset);
+        const { items } = await store.runs({
+          limit,
+          ...(asset === undefined ? {} : { kind: "asset" as const, name: asset }),
+          ...(partition === undefined ? {} : { partition }),
+          ...(status === undefined ? {} : { status }),
+        });
+        shell.value(items.map(runResult));
+        if (items.length === 0) shell.print("No runs.");
+        else printTable(shell, runRows(items), RUN_HEAD);
+        return 0;
+      }),
+    );
+}

@@ -1,0 +1,201 @@
+/** Events in words, one line each. */
+import type { RunDocument } from "../core/documents.ts";
+import type { EventType, Metadata, SluiceEvent } from "../core/events.ts";
+import type { Cause } from "../core/request.ts";
+import type { Paint, Style } from "./shell.ts";
+import { plain } from "./shell.ts";
+import { clockText, countText, durationText } from "./tables.ts";
+
+export interface EventText {
+  /** The asset, job, sensor or bucket that it is about. */
+  readonly subject: string;
+  readonly partition: string;
+  readonly text: string;
+  readonly style?: Style;
+  /** Says nothing that its neighbours don't say; live views leave it out. */
+  readonly minor?: true;
+}
+
+export interface EventTexts {
+  of(event: SluiceEvent): EventText;
+  /** Tells of a run whose start was not among the events. */
+  learn(run: Pick<RunDocument, "id" | "name" | "kind">): void;
+  knows(runId: string): boolean;
+}
+
+interface Known {
+  readonly name: string;
+  readonly kind: string;
+  readonly startedAt?: number;
+}
+
+/** Remembers the names and starts of the runs that it has seen, of the last thousands of them. */
+export function eventTexts(): EventTexts {
+  const runs = new Map<string, Known>();
+  const remember = (id: string, known: Known): void => {
+    runs.delete(id);
+    runs.set(id, known);
+    if (runs.size <= REMEMBERED) return;
+    for (const oldest of runs.keys()) return void runs.delete(oldest);
+  };
+  return {
+    learn: ({ id, name, kind }) => {
+      if (!runs.has(id)) remember(id, { name, kind });
+    },
+    knows: (id) => runs.has(id),
+    of(event) {
+      if (event.type === "run.started" && event.run !== undefined) {
+        remember(event.run, { name: event.name, kind: event.kind, startedAt: event.at });
+      }
+      const run = event.run === undefined ? undefined : runs.get(event.run);
+      const subject = event.asset ?? run?.name ?? (event.run === undefined ? "" : `run ${event.run}`);
+      return { subject, partition: event.partition ?? "", ...bodyText(event, run) };
+    },
+  };
+}
+
+const REMEMBERED = 10_000;
+
+type BodyText = Omit<EventText, "subject" | "partition"> & { readonly subject?: string };
+
+function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
+  switch (event.type) {
+    case "run.started": {
+      if (event.tookOver === true) return { text: "took over from a run that had died", style: "yellow" };
+      const again = event.attempt > 1 ? `, attempt ${event.attempt}` : "";
+      return { text: `started (${causeText(event.cause)}${again})`, style: "dim" };
+    }
+    case "run.coalesced":
+      return { text: "waits for the run that holds the partition", style: "dim" };
+    case "run.parked": {
+      const until = clockText(event.wakeAt);
+      if (event.code === "retry") return { text: `failed, tries again at ${until}: ${event.reason}`, style: "yellow" };
+      return { text: `sleeps until ${until}: ${event.reason}`, style: "yellow" };
+    }
+    case "run.restarted":
+      return { text: `starts over: ${event.reason}`, style: "yellow" };
+    case "run.succeeded": {
+      const minor = event.kind === "job" ? {} : { minor: true as const };
+      return { text: `succeeded${since(event.at, run)}${metadataText(event.metadata)}`, style: "green", ...minor };
+    }
+    case "run.skipped":
+      return { text: `skipped: ${event.reason}`, style: "dim" };
+    case "run.failed":
+      return { text: `failed: ${event.reason}`, style: "red" };
+    case "check.evaluated": {
+      const { check, passed, blocking, severity, message } = event.result;
+      if (passed) return { text: `check ${check} passed`, style: "dim", minor: true };
+      const details = message === undefined ? "" : `: ${message}`;
+      const style = blocking || severity === "error" ? "red" : "yellow";
+      return { text: `check ${check} failed${blocking ? " and blocks" : ""}${details}`, style };
+    }
+    case "materialized": {
+      const rows = event.rows === undefined ? "" : ` ${countText(event.rows, "row")}`;
+      const table = event.table === undefined ? "" : ` → ${event.table}`;
+      return { text: `materialized${rows}${since(event.at, run)}${table}`, style: "green" };
+    }
+    case "publish.settled":
+      return {
+        text:
+          event.outcome === "rolled-forward"
+            ? "finished the publish of a run that had died"
+            : "closed the publish of a run that had died",
+        style: "yellow",
+      };
+    case "schema.extended":
+      return { text: `new columns in ${event.table}: ${event.columns.join(", ")}` };
+    case "sensor.ticked": {
+      const what =
+        event.requested.length === 0
+          ? (event.skipReason ?? "nothing to request")
+          : `requested ${countText(event.requested.length, "run")}`;
+      return { subject: event.sensor, text: `ticked: ${what}`, style: "dim" };
+    }
+    case "sensor.switched":
+      return { subject: event.sensor, text: event.status === "running" ? "was started" : "was stopped" };
+    case "partition.sealed":
+      return { text: "sealed: its objects may be deleted, and it takes no more runs" };
+    case "partition.unsealed":
+      return { text: "opened again" };
+    case "object.deleted":
+      return { text: `deleted ${event.uri}` };
+    case "object.kept":
+      return { text: `kept ${event.uri}: ${event.reason}` };
+    case "object.refused":
+      return { text: `refused ${event.uri}: ${event.reason}`, style: "yellow" };
+    case "table.dropped":
+      return { text: `dropped ${event.table}: ${event.reason}` };
+    case "message.refused":
+      return { text: `refused a message on ${event.topic}: ${event.reason}`, style: "yellow" };
+    case "log": {
+      const styles: Partial<Record<typeof event.level, Style>> = { debug: "dim", warn: "yellow", error: "red" };
+      const style = styles[event.level];
+      const text = `${event.level}: ${event.message}${metadataText(event.fields)}`;
+      return style === undefined ? { text } : { text, style };
+    }
+  }
+}
+
+function causeText(cause: Cause): string {
+  switch (cause.kind) {
+    case "manual":
+      return "by hand";
+    case "object":
+      // The bucket is the asset's own.
+      return cause.uri.replace(/^gs:\/\/[^/]+\//, "");
+    case "schedule":
+      return "by its schedule";
+    case "sensor":
+      return `by ${cause.sensor}`;
+    case "materialization":
+      return `after ${cause.asset}`;
+    case "reconcile":
+      return "to catch up";
+  }
+}
+
+function since(at: number, run: Known | undefined): string {
+  return run?.startedAt === undefined ? "" : ` in ${durationText(at - run.startedAt)}`;
+}
+
+function metadataText(metadata: Metadata | undefined): string {
+  const entries = Object.entries(metadata ?? {});
+  return entries.length === 0
+    ? ""
+    : ` ${entries.map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ")}`;
+}
+
+/** The line of a live view; undefined for what it leaves out. */
+export function liveLine(event: SluiceEvent, texts: EventTexts, paint: Paint): string | undefined {
+  const { subject, partition, text, style, minor } = texts.of(event);
+  if (minor === true) return undefined;
+  const what = style === undefined ? plain(text) : paint(style, plain(text));
+  const where = [subject, partition].filter((part) => part !== "").map(plain);
+  return [paint("dim", clockText(event.at)), ...where, what].join("  ");
+}
+
+const ALL_TYPES: Readonly<Record<EventType, true>> = {
+  "run.started": true,
+  "run.coalesced": true,
+  "run.parked": true,
+  "run.restarted": true,
+  "run.succeeded": true,
+  "run.skipped": true,
+  "run.failed": true,
+  "check.evaluated": true,
+  materialized: true,
+  "publish.settled": true,
+  "schema.extended": true,
+  "sensor.ticked": true,
+  "sensor.switched": true,
+  "partition.sealed": true,
+  "partition.unsealed": true,
+  "object.deleted": true,
+  "object.kept": true,
+  "object.refused": true,
+  "table.dropped": true,
+  "message.refused": true,
+  log: true,
+};
+// The keys of the record are exactly the types.
+export const EVENT_TYPES: readonly EventType[] = Object.keys(ALL_TYPES) as EventType[];

@@ -1,0 +1,49 @@
+/** What commands need of the project: done by this process, or by the `sluice dev` that runs for the same home. */
+import type { ObjectInfo } from "../ports/object-store.ts";
+import type { EventStore } from "../ports/event-store.ts";
+import type { Catalog } from "./catalog.ts";
+import { probeDev } from "./dev-file.ts";
+
+export type ReadableStore = Pick<EventStore, "get" | "history" | "runs" | "partitions" | "sensors">;
+
+export interface OutgoingBytes {
+  /** The message's data in base64; empty for none. */
+  readonly data: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export interface QueryResult {
+  readonly columns: readonly string[];
+  readonly rows: AsyncIterable<Readonly<Record<string, unknown>>>;
+}
+
+export interface Workbench {
+  /** Whether a running `sluice dev` does the work. */
+  readonly remote: boolean;
+  readonly store: ReadableStore;
+  catalog(): Promise<Catalog>;
+  /** Resolves with the message id once the message cannot be lost. It is delivered by `settle` at the latest. */
+  publish(topic: string, message: OutgoingBytes): Promise<string>;
+  /** Stores the object whole and announces it, as its bucket would. */
+  put(uri: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ObjectInfo>;
+  /** The rows of a query that can write nothing. */
+  query(sql: string, signal: AbortSignal): Promise<QueryResult>;
+  switchSensor(name: string, status: "running" | "stopped"): Promise<void>;
+  /** Resolves when nothing can be delivered now; what sleeps until later does not count. */
+  settle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface WorkbenchOptions {
+  readonly home: string;
+  readonly project: string;
+  /** Hears of what went wrong behind the scenes, one line each. */
+  warn(line: string): void;
+}
+
+/** Works through the `sluice dev` that runs for this home, or by itself where there is none; loads only what that takes. */
+export async function openWorkbench(options: WorkbenchOptions): Promise<Workbench> {
+  const dev = await probeDev(options.home);
+  if (dev !== undefined) return (await import("./remote-workbench.ts")).remoteWorkbench(dev);
+  return (await import("./direct-workbench.ts")).directWorkbench(options);
+}

@@ -1,0 +1,58 @@
+/** `sluice why`: a waiting asset explains itself. */
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import { temporaryProject } from "../support/sluice-command.ts";
+
+const CHAIN = `
+import { asset, daily, dependsOn, eager } from "sluice";
+
+export const scores = asset({ key: "demo/scores", partitions: daily(), materialize: async () => undefined });
+
+export const trend = asset({
+  key: "demo/trend",
+  partitions: daily(),
+  deps: [dependsOn(scores, { kind: "offset", by: -1, through: 0 })],
+  automation: eager(),
+  materialize: async () => undefined,
+});
+`;
+
+describe("sluice why", () => {
+  const project = temporaryProject({ "chain.ts": CHAIN });
+  const { sluice } = project;
+  after(() => project.remove());
+
+  test("prints the condition as a tree, from what is there now", async () => {
+    assert.equal((await sluice("materialize", "demo/scores", "--partition", "2024-05-02")).code, 0);
+    const { code, stdout } = await sluice("why", "demo/trend", "--partition", "2024-05-02");
+    assert.equal(code, 0);
+    const lines = stdout.trimEnd().split("\n");
+    assert.equal(lines[0], "demo/trend 2024-05-02");
+    assert.match(lines[1] ?? "", /^ {2}✗ eager: not there yet: demo\/scores 2024-05-01$/);
+    assert.match(stdout, /^ {6}✓ missing: it was never made$/m);
+    assert.match(
+      stdout,
+      /^ {6}✓ an upstream updated: newer than what it was made from: demo\/scores 2024-05-02 {2}\[m-/m,
+    );
+    assert.match(stdout, /^ {4}✗ all upstreams there: not there yet: demo\/scores 2024-05-01$/m);
+    assert.match(stdout, /^ {4}✓ no upstream blocked: /m);
+  });
+
+  test("says so when the asset has run, by itself", async () => {
+    const materialized = await sluice("materialize", "demo/scores", "--partition", "2024-05-01");
+    assert.equal(materialized.code, 0);
+    assert.match(materialized.stdout, /demo\/trend {2}2024-05-02 {2}materialized/);
+    const { stdout } = await sluice("why", "demo/trend", "--partition", "2024-05-02");
+    assert.match(stdout, /^ {2}✗ eager: it was made .*; it was made from what its upstreams show$/m);
+    assert.match(stdout, /^ {2}last run [0-9a-f]{16} succeeded$/m);
+  });
+
+  test("an asset without automation, an unknown one, and JSON", async () => {
+    assert.match((await sluice("why", "demo/scores", "--partition", "2024-05-01")).stdout, /it never runs by itself/);
+    const unknown = await sluice("why", "demo/trends");
+    assert.deepEqual([unknown.code, unknown.stdout], [2, ""]);
+    assert.match(unknown.stderr, /did you mean "demo\/trend"\?/);
+    const value = await project.json("why", "demo/trend", "--partition", "2024-05-02");
+    assert.ok(typeof value === "object" && value !== null && "condition" in value && "facts" in value);
+  });
+});
