@@ -1,0 +1,102 @@
+/** Ten million rows from JavaScript objects to a Parquet file, against DuckDB writing the same from its own generator. */
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { DuckDBInstance } from "@duckdb/node-api";
+import { child, median, print } from "./measure.ts";
+
+interface Round {
+  readonly ms: number;
+  /** Of all threads. */
+  readonly cpuMs: number;
+  readonly peakMb: number;
+  readonly rows: number;
+  readonly fileMb: number;
+}
+
+const ways = {
+  duckdb: "DuckDB, all cores",
+  "duckdb-1": "DuckDB, one thread",
+  checked: "rows, checked and written",
+  async: "the same from an async generator",
+  unchecked: "rows, written only",
+  objects: "the generator alone",
+} as const;
+type Way = keyof typeof ways;
+// The literal above has exactly these keys.
+const names = Object.keys(ways) as Way[];
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    rows: { type: "string", default: "10000000" },
+    json: { type: "boolean" },
+  },
+});
+const [rounds, rows] = [Number(values.rounds), Number(values.rows)];
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error("--rounds is a whole number, at least 1");
+if (!Number.isInteger(rows) || rows < 1) throw new Error("--rows is a whole number, at least 1");
+
+const measured: Record<Way, Round[]> = {
+  duckdb: [],
+  "duckdb-1": [],
+  checked: [],
+  async: [],
+  unchecked: [],
+  objects: [],
+};
+const home = await mkdtemp(join(tmpdir(), "sluice-bench-"));
+const file = (way: Way): string => join(home, `${way}.parquet`);
+try {
+  for (let round = 0; round < rounds; round++)
+    for (let turn = 0; turn < names.length; turn++) {
+      const way = names[(round + turn) % names.length] ?? "checked";
+      const result = await child<Omit<Round, "fileMb">>("rows-child.ts", file(way), way, String(rows));
+      const fileMb = way === "objects" ? 0 : (await stat(file(way))).size / 1e6;
+      measured[way].push({ ...result, fileMb });
+    }
+  await compare("checked");
+  await compare("async");
+} finally {
+  await rm(home, { recursive: true, force: true });
+}
+
+const of = (way: Way, figure: keyof Round): number => median(measured[way].map((round) => round[figure]));
+const speed = (way: Way): number => (rows / of(way, "ms")) * 1000;
+
+print({
+  title: `${rows.toLocaleString("en-US")} rows of 7 columns into a Parquet file, medians of ${rounds} rounds`,
+  table: [
+    ["", "time", "processor", "rows a second", "to DuckDB, all cores", "to one thread", "peak memory", "file"],
+    ...names.map((way) => [
+      ways[way],
+      `${(of(way, "ms") / 1000).toFixed(2)} s`,
+      `${(of(way, "cpuMs") / 1000).toFixed(2)} s`,
+      Math.round(speed(way)).toLocaleString("en-US"),
+      (speed(way) / speed("duckdb")).toFixed(2),
+      (speed(way) / speed("duckdb-1")).toFixed(2),
+      `${of(way, "peakMb").toFixed(0)} MB`,
+      `${of(way, "fileMb").toFixed(0)} MB`,
+    ]),
+  ],
+  goals: [
+    { what: "time, rows to DuckDB on all cores", value: of("checked", "ms") / of("duckdb", "ms"), limit: 3, unit: "×" },
+    { what: "memory", value: Math.max(of("checked", "peakMb"), of("async", "peakMb")), limit: 300, unit: "MB" },
+  ],
+  figures: measured,
+  notes: ["  Rows are JavaScript objects in one thread; the file is the same, value by value, as DuckDB's own."],
+});
+
+/** The two files hold the same rows, as DuckDB reads them. */
+async function compare(way: Way): Promise<void> {
+  const instance = await DuckDBInstance.create(":memory:");
+  const link = await instance.connect();
+  const sums = (of: Way): string =>
+    `(SELECT row(count(*), bit_xor(hash(id, address, tier, score, day, "at", active))) FROM '${file(of)}')`;
+  const reader = await link.runAndReadAll(`SELECT ${sums(way)} = ${sums("duckdb")}`);
+  const same = reader.getRows()[0]?.[0];
+  link.closeSync();
+  instance.closeSync();
+  if (same !== true) throw new Error(`${ways[way]}: the file holds other rows than DuckDB's`);
+}
