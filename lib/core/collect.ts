@@ -1,0 +1,93 @@
+/**
+ * From the exports of an author's modules to one checked set of definitions. Everything that is wrong is collected, each
+ * with its file and export, so that one bad module hides nothing about the others.
+ */
+import { nameOf } from "./definitions.ts";
+import type { Definition, Definitions, Watcher } from "./definitions.ts";
+import { isDefinition } from "./definition.ts";
+import { problemsOf } from "./definition-problems.ts";
+import { DefinitionError } from "./errors.ts";
+import { isFactoryResponse } from "./factory-response.ts";
+import { assetGraph } from "./graph.ts";
+import { compileObjectSource } from "./object-source.ts";
+
+/** A loaded module: `functions/gitcoin.ts` and what it exports, or the error that it threw. */
+export interface LoadedModule {
+  readonly file: string;
+  readonly exports?: Readonly<Record<string, unknown>>;
+  readonly error?: unknown;
+}
+
+export interface Collected {
+  readonly definitions: Definitions;
+  /** What is wrong, in the order of the modules. Nothing deploys while there is any. */
+  readonly problems: readonly DefinitionError[];
+}
+
+/** Takes every exported definition, factory response and array of these. Never throws for what authors wrote. */
+export function collectDefinitions(modules: readonly LoadedModule[]): Collected {
+  const problems: DefinitionError[] = [];
+  const places = new Map<string, string>();
+  const found = new Map<string, Definition>();
+  const seen = new Set<unknown>();
+
+  const take = (value: unknown, place: string): void => {
+    if (typeof value !== "object" || value === null || seen.has(value)) return;
+    seen.add(value);
+    if (Array.isArray(value)) return value.forEach((item) => take(item, place));
+    if (isDefinition(value)) return add(value as Definition, place);
+    if (!isFactoryResponse(value)) return;
+    const { assets, sensors = [], jobs = [], checks = [] } = value;
+    for (const part of [...assets, ...sensors, ...jobs, ...checks]) take(part, place);
+  };
+  const add = (definition: Definition, place: string): void => {
+    const name = nameOf(definition);
+    const other = places.get(name);
+    if (other !== undefined) {
+      const where = other === place ? "twice here" : `here and in ${other}`;
+      problems.push(
+        new DefinitionError(`${name} is defined ${where}`, { where: place, remedy: "give one of them another name" }),
+      );
+      return;
+    }
+    places.set(name, place);
+    found.set(name, definition);
+  };
+
+  for (const module of modules) {
+    if (module.error !== undefined) problems.push(moduleProblem(module));
+    for (const [name, value] of Object.entries(module.exports ?? {})) take(value, `${module.file} ${name}`);
+  }
+
+  const all = [...found.values()];
+  const assets = new Map(all.filter((d) => d.kind === "asset").map((d) => [d.key, d]));
+  const sensors = new Map(all.filter((d) => d.kind === "sensor").map((d) => [d.name, d]));
+  const jobs = new Map(all.filter((d) => d.kind === "job").map((d) => [d.name, d]));
+  const checks = all.filter((d) => d.kind === "check");
+  const graph = assetGraph([...assets.values()].map(({ key, deps }) => ({ key, deps })));
+  const definitions: Definitions = { assets, sensors, jobs, checks, graph, watchers: watchersOf(assets), places };
+  problems.push(...problemsOf(definitions));
+  return { definitions, problems };
+}
+
+function watchersOf(assets: Definitions["assets"]): Definitions["watchers"] {
+  const watchers = new Map<string, Watcher[]>();
+  for (const { key, source } of assets.values()) {
+    if (source === undefined) continue;
+    const others = watchers.get(source.bucket) ?? [];
+    // A pattern that does not compile was refused when its asset was defined.
+    watchers.set(source.bucket, [...others, { asset: key, matcher: compileObjectSource(source) }]);
+  }
+  return watchers;
+}
+
+function moduleProblem(module: LoadedModule): DefinitionError {
+  const { error, file } = module;
+  const at = error instanceof DefinitionError && error.where !== undefined ? ` ${error.where}` : "";
+  const remedy = error instanceof DefinitionError && error.remedy !== undefined ? { remedy: error.remedy } : {};
+  return new DefinitionError(error instanceof Error ? error.message : String(error), {
+    where: `${file}${at}`,
+    cause: error,
+    ...remedy,
+  });
+}

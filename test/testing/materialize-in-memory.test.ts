@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { asset, bigqueryTable, daily, dependsOn, materializeInMemory, PermanentError, secret } from "sluice";
+import { z } from "zod";
+import { profiles } from "../support/profiles.ts";
+
+test("20 is high", async () => {
+  const scores = [{ address: "0x1", score: 20, day: "2024-05-01" }];
+  const { rows } = await materializeInMemory(profiles, { inputs: { scores }, resources: { token: "t" } });
+  assert.deepEqual(rows, [{ address: "0x1", tier: "high" }]);
+});
+
+test("inputs and resources have the types that the code takes them for", () => {
+  const scores = [{ address: "0x1", score: 20, day: "2024-05-01" }];
+  const wrong = [{ address: "0x1", score: "20", day: "2024-05-01" }];
+  // Only the compiler looks at these.
+  const calls = [
+    // @ts-expect-error: the score is a number
+    () => materializeInMemory(profiles, { inputs: { scores: wrong }, resources: { token: "t" } }),
+    // @ts-expect-error: the token is missing
+    () => materializeInMemory(profiles, { inputs: { scores } }),
+    // @ts-expect-error: the token is a text
+    () => materializeInMemory(profiles, { inputs: { scores }, resources: { token: 7 } }),
+    // @ts-expect-error: the scores are missing
+    () => materializeInMemory(profiles, { resources: { token: "t" } }),
+    // @ts-expect-error: it has no partitions
+    () => materializeInMemory(profiles, { inputs: { scores }, resources: { token: "t" }, partition: "2024-05-01" }),
+  ];
+  assert.equal(calls.length, 5);
+});
+
+const windows = asset({
+  key: "test/windows",
+  partitions: daily({ start: "2024-05-01" }),
+  config: z.object({ factor: z.number().default(2), least: z.number() }),
+  inputs: { scores: dependsOn(profiles, { kind: "last" }) },
+  schema: z.object({ day: z.iso.date(), n: z.int().max(100), kind: z.string().default("plain") }),
+  ioManager: bigqueryTable({ onInvalidRow: "discard" }),
+  async *materialize({ partition, config, row, metadata, signal, log }, { scores }) {
+    let n = config.least;
+    for await (const _ of scores) n *= config.factor;
+    for await (const { tier } of scores) n += tier === "high" ? 1 : 0;
+    log.info("counted", { n });
+    signal.throwIfAborted();
+    metadata({ start: partition.start ?? 0 });
+    yield row({ day: partition.key, n });
+    yield row({ day: partition.key, n: 1000 });
+    yield row({ day: "never", n });
+  },
+});
+const scores = [
+  { address: "a", tier: "high" },
+  { address: "b", tier: "low" },
+] as const;
+
+test("partition and config are what a run would give, and rows go through the schema", async () => {
+  const result = await materializeInMemory(windows, {
+    inputs: { scores },
+    partition: "2024-05-02",
+    config: { least: 3 },
+  });
+  assert.deepEqual(result.rows, [{ day: "2024-05-02", n: 13, kind: "plain" }]);
+  assert.deepEqual(result.metadata, { start: Date.UTC(2024, 4, 2) });
+  assert.deepEqual(
+    result.discarded.map(({ row, reason }) => [row, reason.split(":")[0]]),
+    [
+      [2, "n"],
+      [3, "day"],
+    ],
+  );
+});
+
+test("a config may be left out where it has defaults for all that it needs", () => {
+  const config = z.object({ factor: z.number().default(2) });
+  const easy = asset({ key: "test/easy", config, materialize: async () => undefined });
+  // Only the compiler looks at these.
+  const calls = [
+    () => materializeInMemory(easy, {}),
+    () => materializeInMemory(easy, { config: { factor: 3 } }),
+    // @ts-expect-error: least is missing
+    () => materializeInMemory(windows, { inputs: { scores }, partition: "2024-05-02" }),
+  ];
+  assert.equal(calls.length, 3);
+});
+
+test("what a run would refuse is refused", async () => {
+  const given = { inputs: { scores }, partition: "2024-05-02", config: { least: 3 } };
+  const code = (expected: string) => (error: unknown) => error instanceof PermanentError && error.code === expected;
+  await assert.rejects(materializeInMemory(windows, { ...given, partition: "2024-04-30" }), /before the first one/);
+  // @ts-expect-error: least is missing
+  await assert.rejects(materializeInMemory(windows, { ...given, config: {} }), code("bad-config"));
+  await assert.rejects(materializeInMemory(windows, { ...given, config: { least: 99 } }), code("invalid-row"));
+  const strict = asset({
+    key: "test/strict",
+    schema: z.object({ n: z.int() }),
+    ioManager: bigqueryTable(),
+    materialize: () => [{ n: 1 }, { n: 1.5 }],
+  });
+  await assert.rejects(materializeInMemory(strict, {}), code("invalid-row"));
+});
+
+test("an asset without an I/O manager gives what it says of itself", async () => {
+  const plain = asset({
+    key: "test/plain",
+    resources: { token: secret("token") },
+    async materialize({ metadata, idempotencyKey }, { token }) {
+      metadata({ token });
+      return { metadata: { key: idempotencyKey.length }, dataVersion: "v1" };
+    },
+  });
+  assert.deepEqual(await materializeInMemory(plain, { resources: { token: "t" } }), {
+    rows: [],
+    metadata: { token: "t", key: 32 },
+    discarded: [],
+    dataVersion: "v1",
+  });
+});
