@@ -1,0 +1,204 @@
+/**
+ * Whether an asset's partition is to be made now by itself, decided from facts alone, and told as a tree that a person can
+ * read: each part with its value and what it rests on.
+ */
+import type { AssetKey } from "./asset-key.ts";
+import type { AutomationCondition, UpstreamCondition } from "./automation.ts";
+import { shortHash } from "./hash.ts";
+import { formatPartition } from "./partitions.ts";
+
+/** What is known of one upstream partition, or of the upstream as a whole (`*`). */
+export interface UpstreamFact {
+  readonly asset: AssetKey;
+  /** A partition key, or `*` where the whole upstream counts. */
+  readonly partition: string;
+  /** The materialization that it shows now, and when it was committed; absent while there is none. */
+  readonly version?: string;
+  readonly at?: number;
+  /** The version that the asset's own partition was made from. */
+  readonly consumed?: string;
+  /** The blocking check that its last run failed, which nothing has passed since. */
+  readonly blocked?: string;
+}
+
+/** All that a decision rests on, read at one moment. */
+export interface Facts {
+  readonly asset: AssetKey;
+  readonly partition: string;
+  readonly now: number;
+  /** When the partition was last made. */
+  readonly madeAt?: number;
+  /** Whether it is the newest partition that time has completed. */
+  readonly newest: boolean;
+  readonly upstreams: readonly UpstreamFact[];
+  /** The last tick of the condition's cron line, if it has one. */
+  readonly tick?: number;
+}
+
+/** One part of a condition, with its value, the reason in words, and the events behind it. */
+export interface Explained {
+  readonly label: string;
+  readonly value: boolean;
+  readonly because: string;
+  /** Ids of the materializations and runs that the value rests on. */
+  readonly events: readonly string[];
+  readonly parts: readonly Explained[];
+}
+
+/** The decision is the root's `value`. */
+export function explain(condition: AutomationCondition, facts: Facts): Explained {
+  switch (condition.kind) {
+    case "schedule":
+      return part(
+        "schedule",
+        false,
+        `it is requested at ${condition.cron} (${condition.timeZone}), not by its upstreams`,
+        [],
+      );
+    case "eager":
+      return all("eager", [any("something new", [missing(facts), updated(facts)]), ...ready(facts)]);
+    case "on-missing":
+      return all("onMissing", [missing(facts), ...ready(facts)]);
+    case "on-cron":
+      return all("onCron", [newest(facts), ticked(facts), updatedSinceTick(facts), ...ready(facts)]);
+  }
+}
+
+/**
+ * The same facts give the same run: the versions that the run would be made from, or the tick that it answers. A second
+ * message about either starts nothing.
+ */
+export function automaticRunKey(condition: UpstreamCondition, facts: Facts): string {
+  if (condition.kind === "on-cron") return `tick:${facts.tick ?? 0}`;
+  const versions = facts.upstreams.map(({ asset, partition, version }) => `${asset}|${partition}=${version ?? ""}`);
+  return `upstreams:${shortHash(versions)}`;
+}
+
+/** What every condition asks for besides its own. A busy partition is no obstacle: its claim keeps the request. */
+function ready(facts: Facts): readonly Explained[] {
+  return [noneMissing(facts), noneBlocked(facts)];
+}
+
+function missing(facts: Facts): Explained {
+  const { madeAt } = facts;
+  return part(
+    "missing",
+    madeAt === undefined,
+    madeAt === undefined ? "it was never made" : `it was made ${iso(madeAt)}`,
+    [],
+  );
+}
+
+function updated(facts: Facts): Explained {
+  const newer = facts.upstreams.filter(({ version, consumed }) => version !== undefined && version !== consumed);
+  const because =
+    newer.length === 0
+      ? "it was made from what its upstreams show"
+      : `newer than what it was made from: ${list(newer)}`;
+  return part("an upstream updated", newer.length > 0, because, versions(newer));
+}
+
+function noneMissing(facts: Facts): Explained {
+  const gone = facts.upstreams.filter(({ version }) => version === undefined);
+  const because = gone.length === 0 ? count(facts.upstreams, "there") : `not there yet: ${list(gone)}`;
+  return part("all upstreams there", gone.length === 0, because, []);
+}
+
+function noneBlocked(facts: Facts): Explained {
+  const blocked = facts.upstreams.filter((upstream) => upstream.blocked !== undefined);
+  const because =
+    blocked.length === 0
+      ? "no blocking check stands failed"
+      : `waits until a run passes: ${blocked.map((upstream) => `${name(upstream)} failed ${upstream.blocked ?? ""}`).join(", ")}`;
+  return part("no upstream blocked", blocked.length === 0, because, []);
+}
+
+function newest(facts: Facts): Explained {
+  return part(
+    "newest partition",
+    facts.newest,
+    facts.newest ? "it is the newest that is over" : "a newer one is over",
+    [],
+  );
+}
+
+function ticked({ tick, madeAt }: Facts): Explained {
+  if (tick === undefined) return part("tick passed", false, "the cron line has not ticked yet", []);
+  const value = madeAt === undefined || madeAt < tick;
+  return part(
+    "tick passed",
+    value,
+    value
+      ? `ticked ${iso(tick)}, and it was not made since`
+      : `it was made ${iso(madeAt)}, after the tick ${iso(tick)}`,
+    [],
+  );
+}
+
+function updatedSinceTick({ tick = Infinity, upstreams }: Facts): Explained {
+  const old = upstreams.filter(({ at }) => at === undefined || at < tick);
+  const because =
+    old.length === 0 ? count(upstreams, "updated since the tick") : `not updated since the tick: ${list(old)}`;
+  return part(
+    "all upstreams updated since the tick",
+    old.length === 0,
+    because,
+    versions(upstreams.filter(({ at }) => at !== undefined && at >= tick)),
+  );
+}
+
+function part(
+  label: string,
+  value: boolean,
+  because: string,
+  events: readonly string[],
+  parts: readonly Explained[] = [],
+): Explained {
+  return { label, value, because, events, parts };
+}
+
+function all(label: string, parts: readonly Explained[]): Explained {
+  const failing = parts.filter(({ value }) => !value);
+  return part(
+    label,
+    failing.length === 0,
+    failing.length === 0 ? "all of these hold" : (failing[0]?.because ?? ""),
+    [],
+    parts,
+  );
+}
+
+function any(label: string, parts: readonly Explained[]): Explained {
+  const holding = parts.find(({ value }) => value);
+  return part(
+    label,
+    holding !== undefined,
+    holding?.because ?? parts.map(({ because }) => because).join("; "),
+    [],
+    parts,
+  );
+}
+
+function versions(upstreams: readonly UpstreamFact[]): readonly string[] {
+  return upstreams.flatMap(({ version }) => (version === undefined ? [] : [version]));
+}
+
+const SHOWN = 3;
+
+function list(upstreams: readonly UpstreamFact[]): string {
+  const shown = upstreams.slice(0, SHOWN).map(name).join(", ");
+  return upstreams.length > SHOWN ? `${shown} and ${upstreams.length - SHOWN} more` : shown;
+}
+
+function name({ asset, partition }: Pick<UpstreamFact, "asset" | "partition">): string {
+  if (partition === "*") return asset;
+  return partition === "" ? asset : `${asset} ${formatPartition({ key: partition })}`;
+}
+
+function count(upstreams: readonly UpstreamFact[], what: string): string {
+  return upstreams.length === 0 ? "it has no upstreams" : `${upstreams.length} of ${upstreams.length} ${what}`;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,0 +1,116 @@
+/** What an asset's upstreams show at this moment, and what of that its partition was made from. */
+import type { AssetDefinition } from "../core/asset.ts";
+import type { AssetKey } from "../core/asset-key.ts";
+import type { AutomationCondition } from "../core/automation.ts";
+import type { Facts, UpstreamFact } from "../core/condition.ts";
+import { lastTick } from "../core/cron.ts";
+import type { PartitionDocument } from "../core/documents.ts";
+import { defaultMapping, upstreamOf } from "../core/partition-mapping.ts";
+import { latestPartition } from "../core/partitions.ts";
+import { partitionRef } from "../core/run-identity.ts";
+import type { EventStore } from "../ports/event-store.ts";
+
+/** What of a definition decides. */
+export type Follower = Pick<AssetDefinition, "key" | "deps" | "mappings" | "partitions" | "automation">;
+
+/** What reading takes: a run, a decision and `sluice why` read alike. */
+export interface UpstreamReader {
+  readonly events: Pick<EventStore, "get" | "history">;
+  readonly assets: { get(key: AssetKey): Follower | undefined };
+}
+
+/** One fact for each upstream partition that the partition is made from: reads in proportion to these, not to history. */
+export async function readUpstreams(
+  reader: UpstreamReader,
+  asset: Follower,
+  partition: string,
+): Promise<readonly UpstreamFact[]> {
+  const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
+  const facts: UpstreamFact[] = [];
+  for (const key of asset.deps) {
+    const upstream = reader.assets.get(key);
+    if (upstream === undefined) continue;
+    const mapping = asset.mappings[key] ?? defaultMapping(upstream.partitions, asset.partitions);
+    const mapped = upstreamOf(mapping, upstream.partitions, asset.partitions, partition);
+    if (mapped.kind === "keys") {
+      for (const upstreamKey of mapped.keys) facts.push(await partitionFact(reader, key, upstreamKey, own));
+    } else if (mapped.kind === "newest") {
+      const newest = await reader.events.get("asset", key);
+      facts.push(await partitionFact(reader, key, newest?.partition ?? "", own));
+    } else facts.push(await wholeFact(reader, key, own));
+  }
+  return facts;
+}
+
+/** All that the asset's condition is decided from. */
+export async function readFacts(
+  reader: UpstreamReader,
+  asset: Follower,
+  partition: string,
+  now: number,
+): Promise<Facts> {
+  const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
+  const upstreams = await readUpstreams(reader, asset, partition);
+  const latest = latestPartition(asset.partitions, now)?.key;
+  const tick = tickOf(asset.automation, now);
+  return {
+    asset: asset.key,
+    partition,
+    now,
+    newest: asset.partitions?.kind === "static" || latest === partition,
+    upstreams,
+    ...(own?.head === undefined ? {} : { madeAt: own.head.at }),
+    ...(tick === undefined ? {} : { tick }),
+  };
+}
+
+/** What a head keeps of its upstreams: their versions, recorded before their data is read. */
+export function versionsOf(upstreams: readonly UpstreamFact[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    upstreams.flatMap(({ asset, partition, version }) =>
+      version === undefined ? [] : [[`${asset}|${partition}`, version] as const],
+    ),
+  );
+}
+
+async function partitionFact(
+  { events }: UpstreamReader,
+  asset: AssetKey,
+  partition: string,
+  own: PartitionDocument | undefined,
+): Promise<UpstreamFact> {
+  const document = await events.get("partition", partitionRef(asset, partition).id);
+  const consumed = own?.head?.upstreams?.[`${asset}|${partition}`];
+  return {
+    asset,
+    partition,
+    ...(document?.head === undefined ? {} : { version: document.head.materializationId, at: document.head.at }),
+    ...(document?.blocked === undefined ? {} : { blocked: document.blocked.reason }),
+    ...(consumed === undefined ? {} : { consumed }),
+  };
+}
+
+/** A whole upstream's version is its last materialization, of whatever partition. */
+async function wholeFact(
+  { events }: UpstreamReader,
+  asset: AssetKey,
+  own: PartitionDocument | undefined,
+): Promise<UpstreamFact> {
+  const { items } = await events.history({ asset, types: ["materialized"], limit: 1 });
+  const last = items[0];
+  const newest = await events.get("asset", asset);
+  const shown =
+    newest === undefined ? undefined : await events.get("partition", partitionRef(asset, newest.partition).id);
+  const consumed = own?.head?.upstreams?.[`${asset}|*`];
+  return {
+    asset,
+    partition: "*",
+    ...(last?.type === "materialized" ? { version: last.materializationId, at: last.at } : {}),
+    ...(shown?.blocked === undefined ? {} : { blocked: shown.blocked.reason }),
+    ...(consumed === undefined ? {} : { consumed }),
+  };
+}
+
+function tickOf(automation: AutomationCondition | undefined, now: number): number | undefined {
+  return automation?.kind === "on-cron" ? lastTick(automation.cron, automation.timeZone, now) : undefined;
+}
