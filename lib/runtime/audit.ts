@@ -1,11 +1,10 @@
 /** Runs the checks of an asset on its staged rows, before anything is visible. */
 import type { CheckRule, InlineCheck } from "../core/check.ts";
-import { eventOf } from "../core/claim.ts";
+import { checkQuery } from "../core/check-query.ts";
+import { eventOf } from "../core/run-identity.ts";
 import { PermanentError } from "../core/errors.ts";
 import type { CheckResult, SluiceEvent } from "../core/events.ts";
 import type { Partition } from "../core/partitions.ts";
-import { quoteTable, renderSql } from "../core/sql.ts";
-import type { QueryParameter } from "../core/sql.ts";
 import type { TableRef } from "../core/table.ts";
 import type { TableInfo } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
@@ -48,7 +47,9 @@ export async function audit(
   if (failed.length === 0) return events;
   await services.events.append(events);
   const what = failed.map((result) => `${result.check}: ${result.message ?? "failed"}`).join("; ");
-  throw new PermanentError(`not published, blocking check failed: ${what}`, { code: "check-failed" });
+  throw new PermanentError(`not published, blocking check failed: ${what}; correct the data, or the check`, {
+    code: "check-failed",
+  });
 }
 
 type Verdict = Pick<CheckResult, "passed" | "message" | "metadata">;
@@ -56,13 +57,16 @@ type Verdict = Pick<CheckResult, "passed" | "message" | "metadata">;
 async function evaluate(execution: Execution, staged: Staged, check: InlineCheck): Promise<Verdict> {
   const { rule } = check;
   if (rule.kind === "row-count") return rowCount(rule, staged.info.rows);
-  const { text, parameters } =
-    rule.kind === "no-rows" ? renderSql(rule.sql, staged.tableOf) : outsideQuery(rule.column, staged);
+  const { text, parameters } = checkQuery(rule, {
+    ...staged,
+    ...staged.info,
+    requestedAt: execution.request.requestedAt,
+  });
   const status = await runJob(execution, {
     step: `check-${check.name}`,
-    inputs: `${staged.fingerprint} ${text}`,
+    // Asked anew in every attempt: what a check compares with may have changed since the last.
+    inputs: `${execution.identity.id} ${execution.run.attempt} ${staged.fingerprint} ${text}`,
     spec: { kind: "query", sql: text, parameters },
-    usable: () => Promise.resolve(true),
   });
   const count = status.rows ?? 0;
   if (count === 0) return { passed: true };
@@ -83,30 +87,5 @@ function rowCount({ min, max }: Extract<CheckRule, { kind: "row-count" }>, rows:
     passed,
     metadata: { rows },
     ...(passed ? {} : { message: `${rows} rows, expected ${bounds.join(" and ")}` }),
-  };
-}
-
-/** Rows whose partition column is empty, or lies outside of the partition's window. */
-function outsideQuery(column: string, staged: Staged): { text: string; parameters: Record<string, QueryParameter> } {
-  const found = staged.info.schema.find(({ name }) => name.toLowerCase() === column.toLowerCase());
-  if (found === undefined) {
-    throw new PermanentError(`the files have no column ${column}, which the table is partitioned by`, {
-      code: "bad-input",
-    });
-  }
-  if (found.type !== "DATE" && found.type !== "TIMESTAMP" && found.type !== "DATETIME") {
-    throw new PermanentError(`the partition column ${column} is ${found.type}, not DATE, DATETIME or TIMESTAMP`, {
-      code: "bad-input",
-    });
-  }
-  const { type } = found;
-  const at = (ms: number | undefined): QueryParameter => {
-    const iso = new Date(ms ?? 0).toISOString();
-    return { type, value: type === "DATE" ? iso.slice(0, 10) : type === "DATETIME" ? iso.slice(0, -1) : iso };
-  };
-  const name = `\`${found.name}\``;
-  return {
-    text: `SELECT ${name} FROM ${quoteTable(staged.table)} WHERE ${name} IS NULL OR ${name} < @start OR ${name} >= @end LIMIT 100`,
-    parameters: { start: at(staged.partition?.start), end: at(staged.partition?.end) },
   };
 }
