@@ -1,6 +1,6 @@
 /** Taking over from a process that is known to have died, without waiting for its leases to run out. */
-import type { RunIdentity } from "../core/claim.ts";
-import { lockRef, topicOfRun } from "../core/claim.ts";
+import { lockRef, topicOfRun } from "../core/run-identity.ts";
+import type { RunIdentity } from "../core/run-identity.ts";
 import type { RunDocument } from "../core/documents.ts";
 import { put, ref } from "../core/documents.ts";
 import type { Services } from "./services.ts";
