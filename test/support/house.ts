@@ -38,7 +38,7 @@ const PURE_INFRA_ROOM: Room = {
 export const HOUSE: Readonly<Record<string, Room>> = {
   "lib/core": {
     rooms: [],
-    packages: ["zod", "re2js", "luxon", "@noble/hashes", "fastest-levenshtein"],
+    packages: ["zod", "re2js", "luxon", "croner", "@noble/hashes", "fastest-levenshtein"],
     node: false,
     remedy: "Core holds pure rules: take the value as an argument, or move what does I/O behind a port in lib/ports.",
   },
@@ -52,7 +52,7 @@ export const HOUSE: Readonly<Record<string, Room>> = {
   },
   "lib/runtime": {
     rooms: ["lib/core", "lib/ports"],
-    packages: ["zod"],
+    packages: ["zod", "hyparquet-writer", "hysnappy"],
     node: false,
     remedy: "The runtime reaches the world through lib/ports only: add what is missing to a port, or hand it in.",
   },
@@ -64,7 +64,7 @@ export const HOUSE: Readonly<Record<string, Room>> = {
   },
   "lib/local": {
     rooms: ["lib/core", "lib/ports"],
-    packages: ["@duckdb/node-api", "chokidar", "zod"],
+    packages: ["@duckdb/node-api", "chokidar", "re2js", "zod"],
     node: true,
     remedy: "An adapter knows core, ports and its own SDK; whatever joins several of them belongs into lib/cli.",
   },
