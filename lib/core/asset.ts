@@ -3,18 +3,28 @@ import type { z } from "zod";
 import { assetKey } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import type { AutomationCondition } from "./automation.ts";
+import { inline } from "./check.ts";
 import type { AssetCheckDefinition, InlineCheck } from "./check.ts";
 import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
+import { dependencies, inputKeys, inputNeeds } from "./asset-inputs.ts";
+import type { AssetLike, Dependency, InputMap, InputStreams } from "./asset-inputs.ts";
 import { DefinitionError } from "./errors.ts";
 import type { InputObject } from "./documents.ts";
 import type { Metadata } from "./events.ts";
+import { checkCheckedColumns, storedTarget } from "./io-manager.ts";
+import type { IoManager } from "./io-manager.ts";
 import type { Need } from "./needs.ts";
 import { compileObjectSource } from "./object-source.ts";
 import type { ObjectSource } from "./object-source.ts";
+import type { PartitionMapping } from "./partition-mapping.ts";
 import type { Partition, PartitionsDefinition } from "./partitions.ts";
+import { quoteTable } from "./sql.ts";
 import type { TableRef, TimePartitioning } from "./table.ts";
 import { checkIdentifier, formatTable } from "./table.ts";
+
+export { dependsOn } from "./asset-inputs.ts";
+export type { AssetLike, Dependency, InputMap, InputStreams, RowOf } from "./asset-inputs.ts";
 
 /** The table that an asset's rows become visible in. Sluice stages, audits and publishes; the asset only fills the staging. */
 export interface Target {
@@ -22,6 +32,8 @@ export interface Target {
   /** `table`: each partition, in turn, is the whole table (overwrite). `partition`: each has its own part of it (incremental). */
   readonly slot: "table" | "partition";
   readonly partitioning?: TimePartitioning;
+  /** Columns by which rows are kept together; at most four. */
+  readonly clustering?: readonly string[];
   /** Staging and raw tables live here; the table's own dataset where it is left out. */
   readonly stagingDataset?: string;
   /** After a commit the staging is kept as `<table>__<suffix>` in the staging dataset. */
@@ -41,7 +53,7 @@ export interface MaterializeContext<C, P> extends BaseContext {
   readonly asset: AssetKey;
   readonly partition: P;
   readonly config: C;
-  /** The staging table of this run; `undefined` for an asset without a managed table. */
+  /** The staging table of this run; `undefined` for an asset without a target, or with an I/O manager, which fills its own. */
   readonly target: TableRef | undefined;
   /** The objects of the partition, as they are now; empty for an asset without an object source. */
   readonly inputs: readonly InputObject[];
@@ -51,20 +63,31 @@ export interface MaterializeContext<C, P> extends BaseContext {
   metadata(values: Metadata): void;
 }
 
+/** The context of an asset that yields rows. */
+export interface RowsContext<C, P, S extends z.ZodObject> extends MaterializeContext<C, P> {
+  /** The row as it is, typed by the asset's schema: `yield row({ … })` keeps literals and says at once what does not fit. */
+  row(value: z.input<S>): z.input<S>;
+}
+
+/** What code that yields rows may return: an array, an iterable or an async iterable, as generators are, or a promise of one. */
+export type Produced<Row> = Iterable<Row> | AsyncIterable<Row> | Promise<Iterable<Row> | AsyncIterable<Row>>;
+
 export interface MaterializeResult {
   readonly metadata?: Metadata;
   /** The author's own version of the data: an equal one tells dependents that nothing changed. */
   readonly dataVersion?: string;
 }
 
-type ConfigOf<C> = C extends z.ZodType ? z.output<C> : Readonly<Record<string, unknown>>;
-type PartitionOf<P> = P extends PartitionsDefinition ? Partition : undefined;
+export type ConfigOf<C> = C extends z.ZodType ? z.output<C> : Readonly<Record<string, unknown>>;
+export type PartitionOf<P> = P extends PartitionsDefinition ? Partition : undefined;
 
-export interface AssetOptions<
-  R extends ResourceMap,
-  C extends z.ZodObject | undefined,
-  P extends PartitionsDefinition | undefined,
-> {
+type None = Record<never, never>;
+type Schema = z.ZodObject;
+type Config = z.ZodObject | undefined;
+type Partitions = PartitionsDefinition | undefined;
+
+/** What both kinds of assets say of themselves. */
+export interface CommonOptions<R extends ResourceMap, C extends Config, P extends Partitions, I extends InputMap> {
   /** `"gitcoin/passport_scores"`, or its segments. */
   readonly key: string | readonly string[];
   readonly description?: string;
@@ -73,28 +96,59 @@ export interface AssetOptions<
   readonly tags?: Readonly<Record<string, string>>;
   readonly kinds?: readonly string[];
   readonly partitions?: P;
-  /** Assets that this one reads: definitions, or keys. */
-  readonly deps?: readonly (string | { readonly key: AssetKey })[];
+  /** Assets that this one reads: definitions, keys, or either with the partitions that it reads of them. */
+  readonly deps?: readonly (AssetLike | Dependency)[];
+  /** Upstreams whose rows the code gets as streams, typed by their schemas: only those of the partitions that it is made from. */
+  readonly inputs?: I;
   readonly source?: ObjectSource;
-  readonly target?: Target;
   readonly retention?: Retention;
   readonly resources?: R;
   readonly config?: C;
-  /** The columns that readers may rely on. */
-  readonly schema?: z.ZodObject;
   readonly automation?: AutomationCondition;
   readonly checks?: readonly InlineCheck[];
   readonly retry?: RetryPolicy;
   /** Part of the fingerprint: change it when the code's meaning changes and partitions should be made anew. */
   readonly codeVersion?: string;
+}
+
+/** An asset whose code lets the warehouse do the work, or writes elsewhere by itself. */
+export interface AssetOptions<
+  R extends ResourceMap,
+  C extends Config,
+  P extends Partitions,
+  I extends InputMap = None,
+  S extends Schema = Schema,
+> extends CommonOptions<R, C, P, I> {
+  readonly target?: Target;
+  /** The columns that readers may rely on. */
+  readonly schema?: S;
+  readonly ioManager?: undefined;
   materialize(
     context: MaterializeContext<ConfigOf<C>, PartitionOf<P>>,
-    resources: ResourceClients<R>,
+    resources: ResourceClients<R> & InputStreams<I>,
   ): Promise<MaterializeResult | undefined | void>;
 }
 
-/** An asset's definition. Everything but `materialize` and the zod schemas is data. */
-export interface AssetDefinition extends Branded<"asset"> {
+/** An asset whose code yields rows; its I/O manager stores them. */
+export interface RowsOptions<
+  R extends ResourceMap,
+  C extends Config,
+  P extends Partitions,
+  I extends InputMap,
+  S extends Schema,
+> extends CommonOptions<R, C, P, I> {
+  readonly target?: undefined;
+  /** The columns of the rows. */
+  readonly schema: S;
+  readonly ioManager: IoManager<NoInfer<Extract<keyof z.output<S>, string>>>;
+  materialize(
+    context: RowsContext<ConfigOf<C>, PartitionOf<P>, S>,
+    resources: ResourceClients<R> & InputStreams<I>,
+  ): Produced<z.input<NoInfer<S>>>;
+}
+
+/** An asset's definition. Everything but `materialize` and the zod schemas is data. `S`: the schema of its rows. */
+export interface AssetDefinition<S extends Schema = Schema> extends Branded<"asset"> {
   readonly key: AssetKey;
   readonly description?: string;
   readonly owners: readonly string[];
@@ -103,13 +157,19 @@ export interface AssetDefinition extends Branded<"asset"> {
   readonly kinds: readonly string[];
   readonly partitions?: PartitionsDefinition | undefined;
   readonly deps: readonly AssetKey[];
+  /** The mappings that the author named, by upstream key. */
+  readonly mappings: Readonly<Record<AssetKey, PartitionMapping>>;
+  /** The upstreams whose rows the code gets, by the names that it gives them. They are among `deps`. */
+  readonly inputs: Readonly<Record<string, AssetKey>>;
   readonly source?: ObjectSource;
   readonly target?: Target;
+  /** Stores the rows that `materialize` yields. */
+  readonly ioManager?: IoManager | undefined;
   readonly retention?: Retention;
   readonly resources: ResourceMap;
   readonly needs: readonly Need[];
   readonly config?: z.ZodObject | undefined;
-  readonly schema?: z.ZodObject;
+  readonly schema?: S;
   readonly automation?: AutomationCondition;
   readonly checks: readonly InlineCheck[];
   readonly retry: RetryPolicy;
@@ -117,38 +177,99 @@ export interface AssetDefinition extends Branded<"asset"> {
   materialize(
     context: MaterializeContext<never, never>,
     resources: ResourceClients<ResourceMap>,
-  ): Promise<MaterializeResult | undefined | void>;
+  ): Promise<MaterializeResult | undefined | void> | Produced<unknown>;
 }
 
-/** Defines an asset. Throws `DefinitionError` for a bad key, table, pattern or an impossible combination. */
+/** The same with what its code takes, for those who call that code themselves, as tests do. */
+export interface TypedAsset<
+  S extends Schema,
+  R extends ResourceMap,
+  C extends Config,
+  P extends Partitions,
+  I extends InputMap,
+> extends AssetDefinition<S> {
+  /** Never set: it carries the types. */
+  readonly takes?: { readonly resources: R; readonly config: C; readonly partitions: P; readonly inputs: I };
+}
+
+/**
+ * Defines an asset. With an I/O manager its code yields rows, else it works by its resources. Throws `DefinitionError` for
+ * a bad key, table, pattern, schema or an impossible combination.
+ */
 export function asset<
-  const R extends ResourceMap = Record<never, never>,
-  C extends z.ZodObject | undefined = undefined,
-  P extends PartitionsDefinition | undefined = undefined,
->(options: AssetOptions<R, C, P>): AssetDefinition {
+  S extends Schema,
+  const R extends ResourceMap = None,
+  C extends Config = undefined,
+  P extends Partitions = undefined,
+  const I extends InputMap = None,
+>(options: RowsOptions<R, C, P, I, S>): TypedAsset<S, R, C, P, I>;
+export function asset<
+  const R extends ResourceMap = None,
+  C extends Config = undefined,
+  P extends Partitions = undefined,
+  const I extends InputMap = None,
+  S extends Schema = Schema,
+>(options: AssetOptions<R, C, P, I, S>): TypedAsset<S, R, C, P, I>;
+export function asset(options: unknown): AssetDefinition {
+  // One of the two kinds above, seen without their type parameters.
+  return define(options as AnyOptions);
+}
+
+function define(options: AnyOptions): AssetDefinition {
   const key = assetKey(options.key);
-  const { source, target, resources } = options;
+  const { source, partitions, resources, ioManager } = options;
   if (source !== undefined) compileObjectSource(source);
-  if (target !== undefined) checkTarget(key, target, options.partitions);
-  const blocking = options.checks?.find((check) => check.blocking);
+  const target = ioManager === undefined ? options.target : managedTarget(key, ioManager, options);
+  if (target !== undefined) checkTarget(key, target, partitions);
+  const checks = [...partitionChecks(options, target), ...(options.checks ?? [])];
+  if (ioManager !== undefined && options.schema !== undefined) checkCheckedColumns(key, options.schema, checks);
+  const blocking = checks.find((check) => check.blocking);
   if (blocking !== undefined && target === undefined) refuseBlocking(key, blocking.name);
-  const { materialize, deps, ...rest } = options;
+  const { materialize, deps, inputs, target: _, ...rest } = options;
   return Object.freeze({
     ...rest,
+    ...(target === undefined ? {} : { target }),
     [brand]: true as const,
     kind: "asset" as const,
     key,
     owners: options.owners ?? [],
     tags: options.tags ?? {},
     kinds: options.kinds ?? [],
-    deps: (deps ?? []).map((dep) => assetKey(typeof dep === "string" ? dep : dep.key)),
+    ...dependencies([...(deps ?? []), ...Object.values(inputs ?? {})]),
+    inputs: inputKeys(key, inputs ?? {}, resources ?? {}),
     resources: resources ?? {},
-    needs: needsOf(key, options),
-    checks: options.checks ?? [],
+    needs: [...needsOf(key, { ...options, target }), ...inputNeeds(key, inputs ?? {})],
+    checks,
     retry: options.retry ?? {},
     // The runtime hands in exactly what this definition's own schema and resources describe; the types meet again there.
-    materialize: materialize as AssetDefinition["materialize"],
+    materialize,
   });
+}
+
+/** The options of both kinds, as far as the definition goes. */
+type AnyOptions = Omit<CommonOptions<ResourceMap, Config, Partitions, InputMap>, "inputs"> &
+  Pick<AssetDefinition, "materialize" | "schema" | "ioManager"> & {
+    readonly target?: Target | undefined;
+    readonly inputs?: InputMap;
+  };
+
+function managedTarget(key: AssetKey, manager: IoManager, options: AnyOptions): Target {
+  if (options.target !== undefined) {
+    throw new DefinitionError(`${key} has a target and an I/O manager`, { remedy: "leave the target out" });
+  }
+  if (options.schema === undefined) {
+    throw new DefinitionError(`${key} has an I/O manager, but no schema`, {
+      remedy: "give it a schema: z.object({ … })",
+    });
+  }
+  return storedTarget(manager, { key, schema: options.schema, partitions: options.partitions });
+}
+
+/** Rows outside of the partition would be refused by it, or be hidden in another one. */
+function partitionChecks({ ioManager }: AnyOptions, target: Target | undefined): InlineCheck[] {
+  const column = target?.partitioning?.column;
+  if (ioManager === undefined || column === undefined || target?.slot !== "partition") return [];
+  return [inline({ name: "rows_in_partition", blocking: true, rule: { kind: "in-partition", column } })];
 }
 
 /** An asset that writes elsewhere by itself has no staging, so nothing could be held back. */
@@ -164,8 +285,7 @@ export function checksOf(asset: AssetDefinition, others: readonly AssetCheckDefi
 }
 
 function checkTarget(key: AssetKey, target: Target, partitions: PartitionsDefinition | undefined): void {
-  checkIdentifier(target.table.dataset, "dataset");
-  checkIdentifier(target.table.table, "table");
+  quoteTable(target.table); // refuses what could not be written in a statement
   if (target.stagingDataset !== undefined) checkIdentifier(target.stagingDataset, "dataset");
   if (target.partitioning?.column !== undefined) checkIdentifier(target.partitioning.column, "partition column");
   if (target.slot === "partition" && partitions?.kind !== "time") {
@@ -180,9 +300,9 @@ function checkTarget(key: AssetKey, target: Target, partitions: PartitionsDefini
 
 function needsOf(
   key: AssetKey,
-  options: { readonly source?: ObjectSource; readonly target?: Target; readonly resources?: ResourceMap },
+  options: Pick<AnyOptions, "source" | "target" | "resources" | "ioManager">,
 ): readonly Need[] {
-  const { source, target, resources } = options;
+  const { source, target, resources, ioManager } = options;
   const needs: Need[] = Object.values(resources ?? {}).flatMap((resource) => resource.needs);
   if (source !== undefined) {
     needs.push({
@@ -192,6 +312,8 @@ function needsOf(
       reason: `${key} is loaded from it`,
     });
   }
+  if (ioManager !== undefined)
+    needs.push({ kind: "stage-objects", prefix: `${key}/`, reason: `${key} stages its rows` });
   if (target !== undefined) {
     const project = target.table.project === undefined ? {} : { project: target.table.project };
     needs.push({

@@ -23,6 +23,8 @@ export interface Head {
   /** Hash of inputs, definition and `codeVersion`: an equal one means there is nothing to do. */
   readonly fingerprint: string;
   readonly inputs: readonly InputObject[];
+  /** The materializations of upstreams that it was made from, by `key|partition` (`key|*` for a whole upstream). */
+  readonly upstreams?: Readonly<Record<string, string>>;
   readonly dataVersion?: string;
 }
 
@@ -52,6 +54,8 @@ export interface PartitionDocument {
   /** Requests that came while the partition was busy. Plain ones coalesce, special ones keep themselves. */
   readonly pending?: { readonly plain?: RunRequest; readonly special: readonly RunRequest[] };
   readonly head?: Head;
+  /** The blocking check that its last run failed; gone with the next commit. Nothing downstream starts meanwhile. */
+  readonly blocked?: { readonly at: number; readonly runId: string; readonly reason: string };
   /** A sealed partition takes no more runs: its inputs have been, or are being, deleted. */
   readonly seal?: { readonly at: number; readonly runId: string };
   /** Inputs of an interval that came too late to be published (overwrite mode). */

@@ -22,7 +22,8 @@ export function combineResponses(...responses: readonly AssetFactoryResponse[]):
 }
 
 /**
- * The assets that `keep` wants, with the sensors and checks that watch them and the jobs that those sensors request.
+ * The assets that `keep` wants, with the sensors and checks that watch them and the jobs that those sensors request. A
+ * sensor that requests an asset which is gone goes with it.
  * A job that no sensor of the response requests stays.
  */
 export function filterResponse(
@@ -31,7 +32,10 @@ export function filterResponse(
 ): Required<AssetFactoryResponse> {
   const all = combineResponses(response);
   const gone = new Set(all.assets.filter((asset) => !keep(asset)).map((asset) => asset.key));
-  const sensors = all.sensors.filter((sensor) => sensor.watches.kind !== "asset" || !gone.has(sensor.watches.asset));
+  const sensors = all.sensors.filter(
+    ({ watches, requests }) =>
+      !(watches.kind === "asset" && gone.has(watches.asset)) && !(requests.kind === "asset" && gone.has(requests.key)),
+  );
   const requested = (list: readonly SensorDefinition[]): ReadonlySet<string> =>
     new Set(list.flatMap((sensor) => (sensor.requests.kind === "job" ? [sensor.requests.name] : [])));
   const before = requested(all.sensors);

@@ -45,6 +45,6 @@ export function job<const R extends ResourceMap = Record<never, never>, C extend
     needs: Object.values(options.resources ?? {}).flatMap((resource) => resource.needs),
     retry: options.retry ?? {},
     // As with assets: the runtime hands in what this definition's own schema and resources describe.
-    run: run as JobDefinition["run"],
+    run,
   });
 }

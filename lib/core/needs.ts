@@ -9,6 +9,8 @@ export type Need =
       readonly prefix: string;
       readonly reason: string;
     }
+  /** Writing, reading and deleting below a prefix of the environment's own staging bucket. */
+  | { readonly kind: "stage-objects"; readonly prefix: string; readonly reason: string }
   | {
       readonly kind: "write-dataset" | "read-dataset";
       readonly project?: string;

@@ -36,6 +36,15 @@ export const requestSchema = z.strictObject({
 });
 export type RequestBody = z.infer<typeof requestSchema>;
 
+/** The body of a message on `materialized.*`. */
+export const materializationSchema = z.object({
+  asset: z.string(),
+  /** Empty for an asset without partitions. */
+  partition: z.string(),
+  materializationId: z.string(),
+  runId: z.string(),
+});
+
 /** A request whose partition and run key are settled: what a claim works on. */
 export interface RunRequest extends Omit<RequestBody, "partition" | "runKey" | "cause"> {
   readonly partition: string;

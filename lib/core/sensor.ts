@@ -145,6 +145,6 @@ function define<R extends ResourceMap, C extends z.ZodObject>(
       { kind: "publish" as const, topic, reason: `${options.name} requests runs there` },
     ],
     // The runtime hands in the event that `watches` names and the clients that `resources` describes.
-    evaluate: options.evaluate as SensorDefinition["evaluate"],
+    evaluate: options.evaluate,
   });
 }

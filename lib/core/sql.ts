@@ -68,11 +68,21 @@ export function renderSql(statement: SqlTemplate, tableOf: (asset: AssetKey) => 
     part.strings.map((text, i) => text + (i < part.values.length ? renderValue(part.values[i] ?? null) : "")).join("");
   const renderValue = (value: SqlValue): string => {
     if (value !== null && typeof value === "object" && "kind" in value) {
-      if (value.kind === "sql") return render(value);
-      if (value.kind === "identifier") return `\`${value.name}\``;
-      if (value.kind === "table") return quoteTable(value.table);
-      assets.add(value.key);
-      return quoteTable(tableOf(value.key));
+      switch (value.kind) {
+        case "sql":
+          return render(value);
+        case "identifier":
+          return `\`${checkIdentifier(value.name, "identifier")}\``;
+        case "table":
+          return quoteTable(value.table);
+        case "asset":
+          assets.add(value.key);
+          return quoteTable(tableOf(value.key));
+        default:
+          throw new DefinitionError("an object cannot be a query parameter", {
+            remedy: "pass a text, a number, a boolean, a date, or an array of one of these",
+          });
+      }
     }
     const name = `p${Object.keys(parameters).length}`;
     parameters[name] = parameterOf(value);
@@ -82,29 +92,57 @@ export function renderSql(statement: SqlTemplate, tableOf: (asset: AssetKey) => 
   return { text, parameters, assets: [...assets] };
 }
 
-/** A table's name as GoogleSQL writes it. */
-export function quoteTable(table: TableRef): string {
-  const parts = [...(table.project === undefined ? [] : [table.project]), table.dataset, table.table];
-  return `\`${parts.join(".")}\``;
+/** The assets that a statement reads, each once. */
+export function assetsIn(statement: SqlTemplate): readonly AssetKey[] {
+  const keys = statement.values.flatMap((value) => {
+    if (value === null || typeof value !== "object" || !("kind" in value)) return [];
+    if (value.kind === "asset") return [value.key];
+    return value.kind === "sql" ? assetsIn(value) : [];
+  });
+  return [...new Set(keys)];
+}
+
+/** A table's name as GoogleSQL writes it. Throws `DefinitionError` for a name that would need more than these quotes. */
+export function quoteTable({ project, dataset, table }: TableRef): string {
+  if (project !== undefined && !/^[A-Za-z0-9][A-Za-z0-9.:_-]*$/.test(project)) {
+    throw new DefinitionError(`project ${JSON.stringify(project)} is not a legal name`, {
+      remedy: "use a Google Cloud project id",
+    });
+  }
+  const parts = [checkIdentifier(dataset, "dataset"), checkIdentifier(table, "table")];
+  return `\`${[...(project === undefined ? [] : [project]), ...parts].join(".")}\``;
 }
 
 function parameterOf(value: SqlScalar | readonly SqlScalar[]): QueryParameter {
   if (Array.isArray(value)) {
-    const first = (value as readonly SqlScalar[]).find((item) => item !== null);
-    return { type: scalarType(first ?? null), array: true, value: (value as readonly SqlScalar[]).map(plain) };
+    const items: readonly SqlScalar[] = value;
+    return { type: itemType(items), array: true, value: items.map(plain) };
   }
   // Array.isArray does not narrow readonly arrays away.
   const scalar = value as SqlScalar;
   return { type: scalarType(scalar), value: plain(scalar) };
 }
 
+/** An array has one type; whole numbers among fractions are fractions. */
+function itemType(items: readonly SqlScalar[]): QueryParameter["type"] {
+  const types = new Set(items.filter((item) => item !== null).map(scalarType));
+  if (types.has("FLOAT64") && !items.some((item) => typeof item === "bigint")) types.delete("INT64");
+  const [type = "STRING", ...others] = types;
+  if (others.length === 0) return type;
+  throw new DefinitionError(`an array of ${[...types].join(" and ")} cannot be a query parameter`, {
+    remedy: "pass items of one type",
+  });
+}
+
 function scalarType(value: SqlScalar): QueryParameter["type"] {
   if (value === null || typeof value === "string") return "STRING";
   if (typeof value === "boolean") return "BOOL";
   if (typeof value === "bigint") return "INT64";
+  if (!Number.isFinite(value instanceof Date ? value.getTime() : value))
+    throw new DefinitionError(`${String(value)} cannot be a query parameter`, {
+      remedy: "pass a finite number or a valid date",
+    });
   if (value instanceof Date) return "TIMESTAMP";
-  if (!Number.isFinite(value))
-    throw new DefinitionError(`${value} cannot be a query parameter`, { remedy: "pass a finite number" });
   return Number.isSafeInteger(value) ? "INT64" : "FLOAT64";
 }
 

@@ -4,11 +4,12 @@
  */
 import { z } from "zod";
 import { asset } from "../core/asset.ts";
-import type { AssetDefinition } from "../core/asset.ts";
+import type { AssetDefinition, Target } from "../core/asset.ts";
 import { onInterval } from "../core/automation.ts";
 import { assetCheck, inline } from "../core/check.ts";
 import type { AssetCheckDefinition, InlineCheck } from "../core/check.ts";
 import { DefinitionError } from "../core/errors.ts";
+import type { Metadata } from "../core/events.ts";
 import { canonicalJson, shortHash } from "../core/hash.ts";
 import { timePartitioningType } from "../core/interval.ts";
 import { job } from "../core/job.ts";
@@ -16,10 +17,10 @@ import type { JobDefinition } from "../core/job.ts";
 import type { Partition } from "../core/partitions.ts";
 import { timePartitions } from "../core/partitions.ts";
 import { bigquery, gcs } from "../core/resources.ts";
+import type { CleanUpReport } from "../core/resources.ts";
 import { assetSensor, skip } from "../core/sensor.ts";
 import type { SensorDefinition } from "../core/sensor.ts";
 import { didYouMean } from "../core/suggest.ts";
-import type { Target } from "../core/asset.ts";
 
 /** Overwrite: the newest interval is the table. Incremental: every interval is one partition of it. */
 export const SourceMode = Object.freeze({ Overwrite: "overwrite", Incremental: "incremental" } as const);
@@ -90,11 +91,15 @@ export type PassedOptions = Pick<
   "description" | "owners" | "tags" | "group" | "kinds" | "retry" | "codeVersion" | "checks" | "deps"
 >;
 
-export type IntervalGcsAsset = Omit<Checked, "asset"> & { readonly asset?: PassedOptions };
+export type IntervalGcsAsset<S extends z.ZodObject = z.ZodObject> = Omit<Checked, "asset" | "schema"> & {
+  readonly asset?: PassedOptions;
+  readonly schema?: S | undefined;
+};
 
-export interface IntervalGcsResponse {
-  readonly asset: AssetDefinition;
-  readonly assets: readonly [AssetDefinition];
+/** `S`: the schema of the table's rows, for those who take them as an input. */
+export interface IntervalGcsResponse<S extends z.ZodObject = z.ZodObject> {
+  readonly asset: AssetDefinition<S>;
+  readonly assets: readonly [AssetDefinition<S>];
   readonly sensors: readonly [SensorDefinition];
   readonly jobs: readonly [JobDefinition];
   readonly checks: readonly [AssetCheckDefinition];
@@ -104,7 +109,9 @@ export interface IntervalGcsResponse {
  * The interval import. Throws `DefinitionError` that names the field: an unknown or missing one, an illegal table name, a
  * pattern that is no RE2, lacks its group, or can match several names of an interval without a completeness rule.
  */
-export function intervalGcsImportAsset(options: IntervalGcsAsset): IntervalGcsResponse {
+export function intervalGcsImportAsset<S extends z.ZodObject = z.ZodObject>(
+  options: IntervalGcsAsset<S>,
+): IntervalGcsResponse<S> {
   const config = parseConfig(options);
   const { interval } = config;
   const source = {
@@ -148,13 +155,7 @@ export function intervalGcsImportAsset(options: IntervalGcsAsset): IntervalGcsRe
     resources: { files: gcs.delete(location, gcsAsset) },
     config: z.strictObject({ before: z.iso.date(), dryRun: z.boolean().default(false) }),
     async run(context, { files }) {
-      const report = await files.deleteLoaded(context.config);
-      return {
-        dryRun: report.dryRun,
-        deleted: report.deleted,
-        kept: report.kept.map(({ uri, reason }) => ({ uri, reason })),
-        droppedTables: report.droppedTables,
-      };
+      return summary(await files.deleteLoaded(context.config));
     },
   });
 
@@ -176,6 +177,20 @@ export function intervalGcsImportAsset(options: IntervalGcsAsset): IntervalGcsRe
   return { asset: gcsAsset, assets: [gcsAsset], sensors: [cleanUpSensor], jobs: [cleanUpJob], checks: [notEmpty] };
 }
 
+/** How many objects a clean-up's own event lists; each deletion is an event as well. */
+const LISTED = 1_000;
+
+function summary({ dryRun, deleted, kept, droppedTables }: CleanUpReport): Metadata {
+  return {
+    dryRun,
+    deletedCount: deleted.length,
+    deleted: deleted.slice(0, LISTED),
+    keptCount: kept.length,
+    kept: kept.slice(0, LISTED).map(({ uri, reason }) => ({ uri, reason })),
+    droppedTables: droppedTables.slice(0, LISTED),
+  };
+}
+
 /** The date that intervals must end at or before to be past retention, seen from `partition`; `undefined` before year 1. */
 export function pastRetention(partition: Partition, retentionDays: number): string | undefined {
   const before = (partition.start ?? 0) - retentionDays * 86_400_000;
@@ -186,19 +201,21 @@ function parseConfig(options: IntervalGcsAsset): Checked {
   const parsed = intervalGcsConfig.safeParse(options);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
+  const path = issue?.path.map(String) ?? [];
   if (issue?.code === "unrecognized_keys") {
     const wrong = issue.keys[0] ?? "";
-    const remedy = didYouMean(wrong, Object.keys(intervalGcsConfig.shape));
+    const known = path[0] === "csv" ? csvOptions.shape : intervalGcsConfig.shape;
+    const remedy = didYouMean(wrong, Object.keys(known));
     throw new DefinitionError(`unknown option ${JSON.stringify(wrong)}`, {
-      where: wrong,
+      where: [...path, wrong].join("."),
       ...(remedy === undefined ? {} : { remedy }),
     });
   }
-  const path = issue?.path.map(String) ?? [];
-  throw new DefinitionError(
-    issue?.message ?? "the configuration is not valid",
-    path.length === 0 ? {} : { where: path.join(".") },
-  );
+  const remedy = path[0] === "complete" ? 'give { marker: "_SUCCESS" }, { count: 4 } or { settle: "10m" }' : undefined;
+  throw new DefinitionError(issue?.message ?? "the configuration is not valid", {
+    ...(path.length === 0 ? {} : { where: path.join(".") }),
+    ...(remedy === undefined ? {} : { remedy }),
+  });
 }
 
 function targetOf(config: Checked): Target {

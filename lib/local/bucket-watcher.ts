@@ -19,6 +19,8 @@ export interface BucketWatcherOptions {
   readonly onFinalized: (object: ObjectInfo) => Promise<void>;
   /** What went wrong, or was dropped and can be no object; one line each. */
   readonly onError: (error: Error) => void;
+  /** Hears, instead of `onError`, of what can be no object: its path below the root, with `/`, and why. */
+  readonly onRefused?: (path: string, reason: string) => void;
 }
 
 export interface BucketWatcher {
@@ -155,12 +157,11 @@ export function watchBuckets(options: BucketWatcherOptions): BucketWatcher {
 
   function refuse(path: string): void {
     if (!refused.add(path)) return;
-    const shown = JSON.stringify(relative(store.root, path));
-    onError(
-      new Error(
-        `${shown} is ignored: links, control characters, backslashes and names over 1,024 bytes make no object; copy the file under a plain name`,
-      ),
-    );
+    const shown = relative(store.root, path).split(sep).join("/");
+    const reason =
+      "links, control characters, backslashes and names over 1,024 bytes make no object; copy the file under a plain name";
+    if (options.onRefused !== undefined) options.onRefused(shown, reason);
+    else onError(new Error(`${JSON.stringify(shown)} is ignored: ${reason}`));
   }
 
   async function rescan(): Promise<void> {

@@ -44,7 +44,10 @@ export interface LocalBus extends MessageBus {
   start(): void;
   /** Takes no new messages and waits for the pushes in flight, `graceMs` (default: the ack deadline) at most; then aborts them and gives their messages back. */
   stop(graceMs?: number): Promise<void>;
-  /** Resolves when nothing can be delivered now: no message is ready, none is in flight here. Delayed messages do not count, see `nextAt`. */
+  /**
+   * Resolves when nothing can be delivered now: no message is ready, none is in flight here. Delayed messages do not
+   * count, see `nextAt`. Whoever waits when the bus stops is let go, too.
+   */
   idle(): Promise<void>;
   /** When the next delayed message, or the next attempt of a failed one, is due (ms); undefined when nothing waits. */
   nextAt(): number | undefined;
@@ -202,7 +205,10 @@ export function openLocalBus(options: LocalBusOptions): LocalBus {
   };
 
   const checkIdle = (): void => {
-    if (waitingForIdle.length === 0 || !queue.isOpen || !isIdle()) return;
+    if (waitingForIdle.length > 0 && queue.isOpen && isIdle()) endIdleWaits();
+  };
+
+  const endIdleWaits = (): void => {
     const resolves = waitingForIdle;
     waitingForIdle = [];
     for (const resolve of resolves) resolve();
@@ -283,6 +289,7 @@ export function openLocalBus(options: LocalBusOptions): LocalBus {
       const grace = clock.sleep(graceMs, waiting.signal).catch(() => undefined);
       await Promise.race([Promise.all([...flights.values()].map(({ landed }) => landed)), grace]);
       waiting.abort();
+      endIdleWaits();
       if (flights.size === 0) return;
       for (const { controller } of flights.values()) controller.abort(new Error("the bus stops"));
       flights.clear();

@@ -21,7 +21,6 @@ const maxSegmentBytes = 255;
 
 const control = "[01][0-9A-F]|5C|7F";
 // Control characters are what this is about.
-// oxlint-disable-next-line no-control-regex
 const toEncode = new RegExp(`%((?:25)*(?:${control}))|[\\u0000-\\u001f\\\\\\u007f]`, "g");
 const toDecode = new RegExp(`%((?:25)*)(${control})`, "g");
 

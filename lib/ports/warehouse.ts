@@ -22,6 +22,8 @@ export type JobSpec =
       readonly partitioning?: TimePartitioning;
       /** Put all rows into this partition of an ingestion-time partitioned destination. */
       readonly partition?: string;
+      /** Columns by which a new table keeps its rows together; a copy takes them along. They change no result. */
+      readonly clustering?: readonly string[];
       readonly expiresAt?: number;
     }
   | {

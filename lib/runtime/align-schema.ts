@@ -1,5 +1,5 @@
 /** Makes the staging and the visible table agree on their columns before the publish, or refuses. */
-import { eventOf } from "../core/claim.ts";
+import { eventOf } from "../core/run-identity.ts";
 import type { Target } from "../core/asset.ts";
 import { PermanentError } from "../core/errors.ts";
 import { compareSchemas } from "../core/schema-change.ts";
@@ -26,9 +26,12 @@ export async function alignSchema(execution: Execution, { staging, staged, targe
   if (current === undefined) return;
   const change = compareSchemas(current.schema, staged.schema, target.schemaChange ?? "fail");
   if (change.kind === "refused") {
-    throw new PermanentError(`the columns of ${formatTable(table)} would change: ${change.reason}`, {
-      code: "schema-changed",
-    });
+    throw new PermanentError(
+      `the columns of ${formatTable(table)} would change: ${change.reason}; correct the file, or change the table first`,
+      {
+        code: "schema-changed",
+      },
+    );
   }
   const names = new Set(staged.schema.map(({ name }) => name.toLowerCase()));
   const missing = current.schema.filter(({ name }) => !names.has(name.toLowerCase()));

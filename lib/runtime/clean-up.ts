@@ -3,7 +3,8 @@
  * behind a seal, each deletion an event. What was not loaded, has changed since, or is the newest stays.
  */
 import type { AssetDefinition } from "../core/asset.ts";
-import { partitionRef } from "../core/claim.ts";
+import type { AssetKey } from "../core/asset-key.ts";
+import { partitionRef } from "../core/run-identity.ts";
 import type { InputObject, PartitionDocument } from "../core/documents.ts";
 import { put, ref } from "../core/documents.ts";
 import { PermanentError } from "../core/errors.ts";
@@ -13,8 +14,9 @@ import { shortHash } from "../core/hash.ts";
 import { compareInputs, uriOf } from "../core/inputs.ts";
 import { parseWindow, tableSuffix, windowKey } from "../core/interval.ts";
 import type { Window } from "../core/interval.ts";
-import { compileObjectSource } from "../core/object-source.ts";
-import type { ObjectSource } from "../core/object-source.ts";
+import { compileObjectSource, routeObject } from "../core/object-source.ts";
+import type { ObjectMatcher, ObjectSource } from "../core/object-source.ts";
+import { parsePartition } from "../core/partitions.ts";
 import type { CleanUpReport, CleanUpRequest } from "../core/resources.ts";
 import { seal } from "../core/seal.ts";
 import { slotRef } from "../core/slot.ts";
@@ -29,6 +31,8 @@ interface CleanUp {
   readonly asset: AssetDefinition;
   readonly source: ObjectSource;
   readonly dryRun: boolean;
+  /** The other assets that are loaded from the same bucket. */
+  readonly neighbours: readonly { readonly asset: AssetDefinition; readonly matcher: ObjectMatcher }[];
   readonly deleted: string[];
   readonly kept: { uri: string; reason: string }[];
   readonly droppedTables: string[];
@@ -43,7 +47,13 @@ export async function deleteLoaded(
   const { services, signal } = execution;
   const { source } = asset;
   if (source === undefined) throw new PermanentError(`${asset.key} is not loaded from objects`, { code: "no-source" });
-  const work: CleanUp = { execution, asset, source, dryRun: request.dryRun, deleted: [], kept: [], droppedTables: [] };
+  const neighbours = [...services.definitions().assets.values()].flatMap((other) =>
+    other.key === asset.key || other.source?.bucket !== source.bucket
+      ? []
+      : [{ asset: other, matcher: compileObjectSource(other.source) }],
+  );
+  const lists = { deleted: [], kept: [], droppedTables: [] };
+  const work: CleanUp = { execution, asset, source, dryRun: request.dryRun, neighbours, ...lists };
   const to = await firstKept(work, request.before);
   for (let after: string | undefined; to !== undefined;) {
     const page = await services.events.partitions({
@@ -94,6 +104,11 @@ async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promi
       "it is not loaded yet",
     );
   }
+  const wanted = await wantedElsewhere(work, there.filter(isHandled));
+  if (wanted.length > 0) {
+    for (const { object, key } of wanted) await keep(work, partition, [object], `${key} has not loaded it yet`);
+    return;
+  }
   if (work.dryRun) {
     work.deleted.push(...there.filter(isHandled).map(uriOf));
     if (asset.target?.keepRaw === true) work.droppedTables.push(rawName(asset, window));
@@ -116,6 +131,36 @@ async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promi
 function handledInputs(asset: AssetDefinition, partition: PartitionDocument): readonly InputObject[] {
   const late = asset.retention?.cleanSuperseded === true ? (partition.superseded?.inputs ?? []) : [];
   return [...(partition.head?.inputs ?? []), ...late];
+}
+
+/** The objects that another asset watches as well and has not loaded as they are, each with that asset's key. */
+async function wantedElsewhere(
+  { execution, neighbours }: CleanUp,
+  objects: readonly InputObject[],
+): Promise<readonly { readonly object: InputObject; readonly key: AssetKey }[]> {
+  const wanted: { object: InputObject; key: AssetKey }[] = [];
+  for (const object of objects) {
+    for (const { asset, matcher } of neighbours) {
+      const routed = routeObject(matcher, object.name);
+      if (routed.kind !== "partition" || !isPartition(asset, routed.window.key)) continue;
+      const partition = await execution.services.events.get("partition", partitionRef(asset.key, routed.window.key).id);
+      const loaded = partition === undefined ? [] : handledInputs(asset, partition);
+      // A marker is never loaded: it has served once its interval is.
+      const served = routed.role === "marker" ? loaded.length > 0 : loaded.some((input) => sameObject(input, object));
+      if (!served) wanted.push({ object, key: asset.key });
+    }
+  }
+  return wanted;
+}
+
+/** What lies outside of an asset's partitions is never loaded by it. */
+function isPartition({ partitions }: AssetDefinition, key: string): boolean {
+  try {
+    parsePartition(partitions, key);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function sameObject(a: InputObject, b: InputObject): boolean {

@@ -4,6 +4,7 @@
  * would not mend it.
  */
 import { z } from "zod";
+import { canonicalJson, shortHash } from "../core/hash.ts";
 
 export interface Incoming {
   /** HTTP headers, lower-case names. */
@@ -41,7 +42,7 @@ const cloudEventSchema = z.object({
   type: text,
   source: text,
   time: text.optional(),
-  data: z.unknown(),
+  data: z.unknown().optional(),
 });
 
 /** `now` stands in for a publish time that is missing. */
@@ -50,7 +51,13 @@ export function readEnvelope(incoming: Incoming, now: number): Envelope {
   if (event.success) return readCloudEvent(event.data, now);
   const push = pushSchema.safeParse(incoming.body);
   if (push.success) return readMessage(push.data.message, undefined, now);
-  return { kind: "refused", messageId: "", reason: "the body is neither a Pub/Sub push message nor a CloudEvent" };
+  const reason = "the body is neither a Pub/Sub push message nor a CloudEvent: send one of them";
+  return { kind: "refused", messageId: unnamed(incoming.body, now), reason };
+}
+
+/** What comes without an id is taken for a message of its own, each time. */
+function unnamed(body: unknown, now: number): string {
+  return `unnamed-${now}-${shortHash([canonicalJson(body ?? null)])}`;
 }
 
 function cloudEventOf({ headers = {}, body }: Incoming): unknown {
@@ -84,7 +91,7 @@ function readMessage(
   event: { readonly id: string; readonly time?: string | undefined } | undefined,
   now: number,
 ): Envelope {
-  const messageId = message.messageId ?? message.message_id ?? event?.id ?? "";
+  const messageId = message.messageId ?? message.message_id ?? event?.id ?? unnamed(message, now);
   const publishedAt = timeOf(message.publishTime ?? message.publish_time ?? event?.time, now);
   const data = decode(message.data ?? "");
   if (data.kind === "bad") return { kind: "refused", messageId, reason: data.reason };
@@ -98,9 +105,8 @@ type Decoded = { readonly kind: "ok"; readonly value: unknown } | { readonly kin
 
 function decode(base64: string): Decoded {
   if (base64 === "") return { kind: "ok", value: {} };
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64)) return { kind: "bad", reason: "the message's data is not base64" };
-  const binary = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
-  const bytes = Uint8Array.from(binary, (char) => char.charCodeAt(0));
+  const bytes = bytesOf(base64);
+  if (bytes === undefined) return { kind: "bad", reason: "the message's data is not base64" };
   let json: string;
   try {
     json = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
@@ -115,7 +121,22 @@ function decode(base64: string): Decoded {
   }
 }
 
+/** Both alphabets, with or without padding; `undefined` for anything else. */
+function bytesOf(base64: string): Uint8Array | undefined {
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64)) return undefined;
+  try {
+    const binary = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
+    return Uint8Array.from(binary, (char) => char.charCodeAt(0));
+  } catch {
+    return undefined; // the length fits no number of bytes
+  }
+}
+
+/** No message was published outside of these years; windows are counted from this time, so nonsense must not get through. */
+const EARLIEST = Date.UTC(2000, 0, 1);
+const LATEST = Date.UTC(3000, 0, 1);
+
 function timeOf(value: string | undefined, now: number): number {
   const parsed = value === undefined ? Number.NaN : Date.parse(value);
-  return Number.isNaN(parsed) ? now : parsed;
+  return parsed >= EARLIEST && parsed < LATEST ? parsed : now;
 }

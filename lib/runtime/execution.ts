@@ -2,9 +2,11 @@
  * One execution of a claimed run: it renews the lease while the work goes on, and turns whatever way the work is left
  * into the run's end, sleep or retry.
  */
-import type { RunIdentity } from "../core/claim.ts";
-import { announced, claim, end, lockRef, park, renew, runRefs, topicOfRun } from "../core/claim.ts";
-import type { EndRequest } from "../core/claim.ts";
+import { claim, renew } from "../core/claim.ts";
+import { announced, end, park } from "../core/ending.ts";
+import type { EndRequest } from "../core/ending.ts";
+import { lockRef, runRefs, topicOfRun } from "../core/run-identity.ts";
+import type { RunIdentity } from "../core/run-identity.ts";
 import type { PartitionDocument, RunDocument } from "../core/documents.ts";
 import type { RetryPolicy } from "../core/definition.ts";
 import { DefinitionError, PermanentError, RetryableError, messageOf } from "../core/errors.ts";

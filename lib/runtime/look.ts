@@ -1,6 +1,6 @@
 /** Looks at the objects that a partition would be loaded from, as they are now. */
 import type { AssetDefinition } from "../core/asset.ts";
-import { partitionRef } from "../core/claim.ts";
+import { partitionRef } from "../core/run-identity.ts";
 import type { InputObject } from "../core/documents.ts";
 import { PermanentError } from "../core/errors.ts";
 import { decideInputs } from "../core/inputs.ts";

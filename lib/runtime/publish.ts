@@ -2,15 +2,15 @@
  * Steps 5 and 6 of a run's life: the intent, the atomic warehouse step under its job id, and the commit; and what to do about
  * an intent that somebody else left open.
  */
-import { partitionRef } from "../core/claim.ts";
+import { partitionRef } from "../core/run-identity.ts";
 import { commitIntent, commitRefs } from "../core/commit.ts";
 import type { Intent, RunDocument } from "../core/documents.ts";
-import { PermanentError, RetryableError } from "../core/errors.ts";
+import { PermanentError, RetryableError, messageOf } from "../core/errors.ts";
 import type { TimePartitioning } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
 import { closeIntent, maySettle, openIntent, slotRef } from "../core/slot.ts";
 import type { OpenRequest } from "../core/slot.ts";
-import type { JobStatus } from "../ports/warehouse.ts";
+import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
 import { announce } from "./execution.ts";
 import type { Execution } from "./execution.ts";
 import { ClaimLost, EndRun, Park } from "./interruptions.ts";
@@ -58,16 +58,9 @@ async function carryOut(
   intent: Intent,
   partitioning: TimePartitioning | undefined,
 ): Promise<RunDocument | undefined> {
-  const { services, identity, signal } = execution;
-  const { warehouse } = services;
-  const labels = { sluice_asset: labelOf(identity.name), sluice_run: identity.id, sluice_step: "publish" };
-  const { staging: source, destination } = intent;
-  await warehouse.submit(
-    intent.jobId,
-    { kind: "copy", source, destination, ...(partitioning === undefined ? {} : { partitioning }) },
-    labels,
-  );
-  const status = await waitForEnd(services, intent.jobId, signal);
+  const { services, identity } = execution;
+  const { destination } = intent;
+  const status = await runPublish(execution, intent, partitioning);
   if (status.state === "succeeded" && !isPrevention(status)) {
     const run = await commit(services, intent, false);
     if (run === undefined) throw new ClaimLost(identity.id); // a stranger has settled it; the claim is gone with it
@@ -75,19 +68,36 @@ async function carryOut(
   }
   // A stranger took the id, or the copy failed: either way this publish can never happen any more.
   await close(services, intent);
-  if (
-    status.error !== undefined &&
-    !status.error.retryable &&
-    status.error.reason !== "stopped" &&
-    !isPrevention(status)
-  ) {
-    throw new PermanentError(`publishing in ${formatTable(destination)} failed: ${status.error.message}`, {
-      code: status.error.reason,
-    });
+  const { message, reason = "", retryable = true } = isPrevention(status) ? {} : (status.error ?? {});
+  const what = `publishing in ${formatTable(destination)}`;
+  // A staging that is gone was taken for another run's leftover: the next try fills it again.
+  if (!retryable && reason !== "stopped" && reason !== "notFound") {
+    throw new PermanentError(`${what} failed: ${message}`, { code: reason });
   }
-  throw new RetryableError(
-    `publishing in ${formatTable(destination)} was cut off: ${status.error?.message ?? "its job id was taken"}`,
-  );
+  throw new RetryableError(`${what} was cut off: ${message ?? "its job id was taken"}`);
+}
+
+/**
+ * While the intent is open, the run must not end: a warehouse out of reach is asked again later, and that counts as no
+ * failure of the run.
+ */
+async function runPublish(
+  execution: Execution,
+  intent: Intent,
+  partitioning: TimePartitioning | undefined,
+): Promise<JobStatus> {
+  const { services, identity, signal } = execution;
+  const { warehouse, clock, settings } = services;
+  const labels = { sluice_asset: labelOf(identity.name), sluice_run: identity.id, sluice_step: "publish" };
+  const { staging: source, destination } = intent;
+  const spec: JobSpec = { kind: "copy", source, destination, ...(partitioning === undefined ? {} : { partitioning }) };
+  try {
+    await warehouse.submit(intent.jobId, spec, labels);
+    return await waitForEnd(services, intent.jobId, signal);
+  } catch (error) {
+    if (error instanceof Park || signal.aborted) throw error;
+    throw new Park("publish-unsettled", messageOf(error), clock.now() + settings.lookAgainMs);
+  }
 }
 
 /**

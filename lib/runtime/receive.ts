@@ -3,18 +3,22 @@
  * resolves, the message may be acknowledged. It rejects only when the transport should deliver the message again.
  */
 import { z } from "zod";
+import { scheduledRunKey } from "../core/automation.ts";
 import type { AssetDefinition } from "../core/asset.ts";
-import type { RunIdentity } from "../core/claim.ts";
-import type { Consumer } from "../core/definitions.ts";
+import { topicOfRun } from "../core/run-identity.ts";
+import type { RunIdentity } from "../core/run-identity.ts";
+import type { Consumer } from "../core/subscriptions.ts";
 import { messageOf } from "../core/errors.ts";
+import type { RunKind } from "../core/documents.ts";
 import type { EventBody } from "../core/events.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import { latestPartition, parsePartition } from "../core/partitions.ts";
 import { requestSchema, runIdOf } from "../core/request.ts";
 import type { RequestBody, RunRequest } from "../core/request.ts";
-import { topicOfRun } from "../core/claim.ts";
-import { bucketTopicOf } from "../core/asset-key.ts";
+import { bucketTopicOf, topicOf } from "../core/asset-key.ts";
+import { didYouMean } from "../core/suggest.ts";
+import { followUpstream } from "./follow-upstream.ts";
 import { readEnvelope } from "./envelope.ts";
 import type { Delivery, Incoming } from "./envelope.ts";
 import { execute } from "./execution.ts";
@@ -50,6 +54,13 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
       return routeNotification(services, consumer.bucket, delivery, (reason) => {
         throw new Refused(reason);
       });
+    case "automation": {
+      const asset = definitions.assets.get(consumer.key);
+      if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
+      return followUpstream(services, asset, delivery, (reason) => {
+        throw new Refused(reason);
+      });
+    }
     case "asset": {
       const asset = definitions.assets.get(consumer.key);
       if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
@@ -68,7 +79,9 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
       const request = settleRequest(body, "", delivery);
       const parsed = job.config?.safeParse(request.config ?? {});
       if (parsed?.success === false)
-        throw new Refused(`the config is not what ${job.name} takes: ${issueOf(parsed.error)}`);
+        throw new Refused(
+          `the config is not what ${job.name} takes: ${issueOf(parsed.error, Object.keys(job.config?.shape ?? {}))}`,
+        );
       return execute(services, identify("job", job.name, request), request, job.retry, (execution) =>
         runJob(execution, job),
       );
@@ -89,7 +102,7 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
 /** Takes a parked or abandoned run up again; its own frozen request says what to do. */
 async function wakeUp(
   services: Services,
-  consumer: Exclude<Consumer, { kind: "bucket" }>,
+  consumer: Extract<Consumer, { kind: RunKind }>,
   runId: string,
 ): Promise<void> {
   const run = await services.events.get("run", runId);
@@ -114,7 +127,7 @@ async function assetRequest(services: Services, asset: AssetDefinition, delivery
   const wanted = body.partition ?? (await latestFor(services, asset, body, delivery));
   if (wanted === undefined) throw new Refused(`${asset.key} has no latest partition: name one`);
   try {
-    return settleRequest(body, parsePartition(asset.partitions, wanted).key, delivery);
+    return settleRequest(body, parsePartition(asset.partitions, wanted).key, delivery, asset);
   } catch (error) {
     throw new Refused(`${asset.key}: ${messageOf(error)}`);
   }
@@ -131,15 +144,31 @@ async function latestFor(
   return newest ?? latestPartition(asset.partitions, delivery.publishedAt)?.key;
 }
 
+/** A request is kept with its run, and with a partition that it waits for: documents of limited size. */
+const MAX_REQUEST_CHARS = 100_000;
+
 function parseBody(delivery: Delivery): RequestBody {
+  const size = JSON.stringify(delivery.data).length;
+  if (size > MAX_REQUEST_CHARS) {
+    throw new Refused(
+      `a request of ${size} characters is too large: send ${MAX_REQUEST_CHARS} at most, or a reference`,
+    );
+  }
   const parsed = requestSchema.safeParse(delivery.data);
   if (parsed.success) return parsed.data;
-  throw new Refused(`the message is no request: ${issueOf(parsed.error)}`);
+  throw new Refused(`the message is no request: ${issueOf(parsed.error, Object.keys(requestSchema.shape))}`);
 }
 
-function settleRequest(body: RequestBody, partition: string, delivery: Delivery): RunRequest {
+function settleRequest(
+  body: RequestBody,
+  partition: string,
+  delivery: Delivery,
+  asset: Partial<Pick<AssetDefinition, "partitions" | "automation">> = {},
+): RunRequest {
   const { runKey, cause = { kind: "manual" as const }, ...rest } = body;
-  const key = runKey ?? (cause.kind === "schedule" ? `schedule:${partition}` : `message:${delivery.messageId}`);
+  const byMessage = `message:${delivery.messageId}`;
+  const key =
+    runKey ?? (cause.kind === "schedule" ? scheduledRunKey(asset, partition, delivery.publishedAt) : byMessage);
   return { ...rest, cause, partition, runKey: key, requestedAt: delivery.publishedAt };
 }
 
@@ -147,21 +176,29 @@ function identify(kind: RunIdentity["kind"], name: string, request: RunRequest):
   return { id: runIdOf(kind, name, request.partition, request.runKey), kind, name, partition: request.partition };
 }
 
-function issueOf(error: z.ZodError): string {
+/** The first thing that is wrong; `known` are the names that it may have. */
+function issueOf(error: z.ZodError, known: readonly string[]): string {
   const issue = error.issues[0];
   const path = issue?.path.join(".") ?? "";
-  return `${path === "" ? "" : `${path}: `}${issue?.message ?? "unreadable"}`;
+  const place = path === "" ? "" : `${path}: `;
+  const wrong = issue?.code === "unrecognized_keys" ? issue.keys[0] : undefined;
+  if (wrong === undefined) return `${place}${issue?.message ?? "unreadable"}`;
+  const remedy = path === "" ? didYouMean(wrong, known) : undefined;
+  return `${place}unknown field ${JSON.stringify(wrong)}${remedy === undefined ? "" : ` (${remedy})`}`;
 }
 
 /** A message that cannot be understood is recorded, once, and acknowledged. */
 async function refuse(services: Services, consumer: Consumer, messageId: string, reason: string): Promise<void> {
   const { events, clock } = services;
-  const topic =
-    consumer.kind === "bucket"
-      ? bucketTopicOf(consumer.bucket)
-      : topicOfRun({ kind: consumer.kind, name: consumer.kind === "asset" ? consumer.key : consumer.name });
+  const topic = topicOfConsumer(consumer);
   const body: EventBody = { type: "message.refused", topic, messageId, reason };
   const id = `refused-${shortHash([topic, messageId, reason])}`;
-  const asset = consumer.kind === "asset" ? { asset: consumer.key } : {};
+  const asset = "key" in consumer ? { asset: consumer.key } : {};
   await events.append([{ v: EVENT_VERSION, id, at: clock.now(), ...asset, ...body }]);
+}
+
+function topicOfConsumer(consumer: Consumer): string {
+  if (consumer.kind === "bucket") return bucketTopicOf(consumer.bucket);
+  if ("key" in consumer) return topicOf(consumer.key);
+  return topicOfRun(consumer);
 }

@@ -33,6 +33,7 @@ export interface StagingPlan {
   readonly inputs: readonly InputObject[];
   readonly partitioning?: TimePartitioning;
   readonly partition?: string;
+  readonly clustering?: readonly string[];
 }
 
 export interface ClientOptions {
@@ -69,9 +70,12 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
   return {
     async load(request: LoadRequest) {
       if (staging === undefined) {
-        throw new PermanentError("there is no managed table to load into: give the asset a target", {
-          code: "no-target",
-        });
+        throw new PermanentError(
+          "there is no table to load into: give the asset a target (an I/O manager fills its table by itself)",
+          {
+            code: "no-target",
+          },
+        );
       }
       const uris = request.uris ?? staging.inputs.map(uriOf);
       if (uris.length === 0)
@@ -92,7 +96,7 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
           expiresAt: execution.services.clock.now() + execution.services.settings.stagingTtlMs,
         },
         usable: async () => (await execution.services.warehouse.describe(destination)) !== undefined,
-      });
+      }).catch(withRemedy);
       return finishedJob(status);
     },
     async run(statement: SqlTemplate) {
@@ -108,6 +112,15 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
       };
     },
   };
+}
+
+/** The warehouse says what is wrong with which file; what to do about it is for us to say. */
+function withRemedy(error: unknown): never {
+  if (!(error instanceof PermanentError) || error.code !== "invalid") throw error;
+  throw new PermanentError(`${error.message}; nothing was published, and a corrected file is loaded by itself`, {
+    code: error.code,
+    cause: error,
+  });
 }
 
 function finishedJob({ jobId, rows = 0, bytesBilled = 0 }: JobStatus): {

@@ -1,11 +1,11 @@
 /** A bucket's finalize notification becomes requests of the assets and sensors that watch the object. It loads no asset. */
 import { z } from "zod";
 import { sensorTopicOf, topicOf } from "../core/asset-key.ts";
-import type { AssetDefinition } from "../core/asset.ts";
+import type { Watcher } from "../core/definitions.ts";
 import type { EventBody } from "../core/events.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
-import { compileObjectSource, routeObject } from "../core/object-source.ts";
+import { routeObject } from "../core/object-source.ts";
 import type { FinalizedObject } from "../core/sensor.ts";
 import type { Delivery } from "./envelope.ts";
 import type { Services } from "./services.ts";
@@ -36,8 +36,8 @@ export async function routeNotification(
   const object = parsed.data;
   if (object.bucket !== bucket) refuse(`the notification is about the bucket ${object.bucket}, not ${bucket}`);
 
-  const { assets, sensors } = services.definitions();
-  for (const asset of assets.values()) await routeToAsset(services, asset, object);
+  const { watchers, sensors } = services.definitions();
+  for (const watcher of watchers.get(bucket) ?? []) await routeToAsset(services, watcher, object);
   for (const sensor of sensors.values()) {
     const { watches } = sensor;
     if (watches.kind !== "objects" || watches.bucket !== bucket || !object.name.startsWith(watches.prefix)) continue;
@@ -45,11 +45,10 @@ export async function routeNotification(
   }
 }
 
-async function routeToAsset(services: Services, asset: AssetDefinition, object: FinalizedObject): Promise<void> {
-  const { source } = asset;
-  if (source === undefined || source.bucket !== object.bucket) return;
+async function routeToAsset(services: Services, { asset, matcher }: Watcher, object: FinalizedObject): Promise<void> {
+  const { source } = matcher;
   const uri = `gs://${object.bucket}/${object.name}`;
-  const routed = routeObject(compileObjectSource(source), object.name);
+  const routed = routeObject(matcher, object.name);
   if (routed.kind === "partition") {
     const { generation } = object;
     const data = {
@@ -57,7 +56,7 @@ async function routeToAsset(services: Services, asset: AssetDefinition, object: 
       runKey: `${uri}#${generation}`,
       cause: { kind: "object", uri, generation },
     };
-    await services.bus.publish(topicOf(asset.key), { data });
+    await services.bus.publish(topicOf(asset), { data });
     return;
   }
   const below = source.pathBase === "" || object.name.startsWith(`${source.pathBase}/`);
@@ -65,8 +64,8 @@ async function routeToAsset(services: Services, asset: AssetDefinition, object: 
   const reason =
     routed.kind === "refused" ? routed.reason : `its name does not match ${source.fileMatch} below ${source.pathBase}`;
   const body: EventBody = { type: "object.refused", uri, generation: object.generation, reason };
-  const id = `refused-${shortHash([asset.key, uri, object.generation])}`;
-  await services.events.append([{ v: EVENT_VERSION, id, at: services.clock.now(), asset: asset.key, ...body }]);
+  const id = `refused-${shortHash([asset, uri, object.generation])}`;
+  await services.events.append([{ v: EVENT_VERSION, id, at: services.clock.now(), asset, ...body }]);
 }
 
 function definedOf(value: unknown): Record<string, unknown> {

@@ -1,17 +1,17 @@
 /** Steps 3 to 6 of an asset's run: look, stage, look again, audit, publish, commit. */
-import type { AssetDefinition, MaterializeContext, MaterializeResult, Target } from "../core/asset.ts";
-import { eventOf, partitionRef, putAway } from "../core/claim.ts";
+import type { AssetDefinition, MaterializeResult, Target } from "../core/asset.ts";
+import { putAway } from "../core/ending.ts";
+import { eventOf, partitionRef } from "../core/run-identity.ts";
 import { commitUnmanaged, unmanagedRefs } from "../core/commit.ts";
 import { allChecks } from "../core/definitions.ts";
 import type { Head, InputObject, RunDocument } from "../core/documents.ts";
-import { DefinitionError, PermanentError, messageOf } from "../core/errors.ts";
+import { DefinitionError, PermanentError } from "../core/errors.ts";
 import type { Metadata, SluiceEvent } from "../core/events.ts";
-import { shortHash } from "../core/hash.ts";
 import { compareInputs, fingerprintOf } from "../core/inputs.ts";
 import { parsePartition, partitionOrder } from "../core/partitions.ts";
-import type { Partition } from "../core/partitions.ts";
 import { destinationOf, rawOf, stagingOf } from "../core/placement.ts";
 import type { Placed } from "../core/placement.ts";
+import { retryDelay } from "../core/retry.ts";
 import { slotRef, supersededBy } from "../core/slot.ts";
 import type { Destination, TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
@@ -20,20 +20,17 @@ import { audit } from "./audit.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { finishCommit } from "./finish.ts";
 import { ClaimLost, EndRun, Park } from "./interruptions.ts";
+import { dropLeftovers } from "./leftovers.ts";
+import { isRowsAsset, rowsDefinition, rowsVersion } from "./load-rows.ts";
 import { lookAtInputs } from "./look.ts";
+import { materialize } from "./materialize.ts";
+import type { Materialized, Plan } from "./materialize.ts";
 import { publish, settle } from "./publish.ts";
-import { clientsOf, tablesOf } from "./resources.ts";
+import { tablesOf } from "./resources.ts";
 import type { StagingPlan } from "./resources.ts";
-import { runLog } from "./run-log.ts";
-
-/** What this execution works on, fixed before any data is touched. */
-interface Plan {
-  readonly execution: Execution;
-  readonly asset: AssetDefinition;
-  readonly partition: Partition | undefined;
-  readonly order: string;
-  readonly config: unknown;
-}
+import { clearStaged } from "./staged-rows.ts";
+import type { Receipt } from "./staged-rows.ts";
+import { readUpstreams, versionsOf } from "./upstreams.ts";
 
 export async function runAsset(execution: Execution, asset: AssetDefinition): Promise<Ending> {
   const { identity, services, partition } = execution;
@@ -44,16 +41,39 @@ export async function runAsset(execution: Execution, asset: AssetDefinition): Pr
       putAway(state, { runId: finish.runId }),
     );
   }
+  try {
+    return await run(execution, asset);
+  } catch (error) {
+    if (isRowsAsset(asset) && isLast(execution, asset, error)) await clearStaged(execution);
+    throw error;
+  }
+}
+
+/** Whether no other attempt of the run will come after this error. */
+function isLast({ run, signal }: Execution, asset: AssetDefinition, error: unknown): boolean {
+  if (signal.aborted || error instanceof Park || error instanceof ClaimLost) return false;
+  if (isOver(error) || error instanceof DefinitionError) return true;
+  return retryDelay(asset.retry, run.failures + 1, 0) === undefined;
+}
+
+async function run(execution: Execution, asset: AssetDefinition): Promise<Ending> {
+  const { identity, services } = execution;
+  const upstreams = await upstreamVersions(execution, asset);
   const plan: Plan = {
     execution,
+    upstreams,
     asset,
     partition: asset.partitions === undefined ? undefined : parsePartition(asset.partitions, identity.partition),
     order: partitionOrder(asset.partitions, identity.partition),
     config: configOf(asset, execution),
   };
   if (asset.target === undefined) return materializeUnmanaged(plan);
+  const placed: Placed = { target: asset.target, partitions: asset.partitions };
   for (let round = 1; round <= services.settings.maxRestarts; round++) {
-    const ending = await materializeOnce(plan, asset.target);
+    const ending = await materializeOnce(plan, asset.target).catch(async (error: unknown) => {
+      if (isOver(error)) await dropLeftovers(execution, placed, destinationOf(placed, plan.partition));
+      throw error;
+    });
     if (ending !== "inputs-changed") return ending;
     const reason = "the inputs changed while they were loaded";
     const event: SluiceEvent = {
@@ -64,6 +84,21 @@ export async function runAsset(execution: Execution, asset: AssetDefinition): Pr
     await services.events.append([event]);
   }
   throw new Park("inputs-changing", "the inputs keep changing", services.clock.now() + services.settings.lookAgainMs);
+}
+
+/** Nothing starts from an upstream whose last run failed a blocking check, unless it is forced. */
+async function upstreamVersions(
+  execution: Execution,
+  asset: AssetDefinition,
+): Promise<Readonly<Record<string, string>>> {
+  const { services, identity, request } = execution;
+  const reader = { events: services.events, assets: services.definitions().assets };
+  const upstreams = await readUpstreams(reader, asset, identity.partition);
+  const blocked = upstreams.find((upstream) => upstream.blocked !== undefined);
+  if (blocked !== undefined && request.force !== true) {
+    throw new EndRun("upstream-blocked", `${blocked.asset} is blocked: ${blocked.blocked ?? ""}`);
+  }
+  return versionsOf(upstreams);
 }
 
 function configOf(asset: AssetDefinition, { request }: Execution): unknown {
@@ -97,10 +132,14 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
 
   const fingerprint = fingerprintOf({
     inputs,
-    definition: { config: plan.config as Metadata, table: formatTable(destination) },
+    upstreams: plan.upstreams,
+    definition: {
+      config: plan.config as Metadata,
+      table: formatTable(destination),
+      ...(isRowsAsset(asset) ? { rows: rowsDefinition(asset) } : {}),
+    },
     codeVersion: asset.codeVersion,
-    // Without declared inputs nothing tells whether there is anything to do, so every run does it.
-    nonce: request.force === true || asset.source === undefined ? identity.id : undefined,
+    nonce: request.force === true || !hasInputs(asset) ? identity.id : undefined,
   });
   const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
   const shown = slot?.committed?.materializationId;
@@ -112,18 +151,33 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
     throw new EndRun("unchanged", "the partition already holds these inputs");
   }
 
-  const staging = stagingOf(placed, identity.partition, fingerprint);
+  const rows = isRowsAsset(asset) ? await rowsVersion(execution, fingerprint) : undefined;
+  const staging = stagingOf(placed, identity.partition, rows?.version ?? fingerprint);
+  await dropLeftovers(execution, placed, destination, [formatTable(staging)]);
   const drop = (): Promise<boolean> => services.warehouse.drop(staging);
   try {
-    const run = await stageAndPublish(plan, { target, placed, destination, staging, inputs, fingerprint });
+    const run = await stageAndPublish(plan, {
+      target,
+      placed,
+      destination,
+      staging,
+      inputs,
+      fingerprint,
+      receipt: rows?.receipt,
+    });
     if (run !== undefined) return { kind: "ended", run };
   } catch (error) {
     // Another try may use the staging; what is over has no use for it.
-    if (error instanceof PermanentError || error instanceof EndRun) await drop();
+    if (isOver(error)) await drop();
     throw error;
   }
   await drop();
   return "inputs-changed";
+}
+
+/** Whether the run ends with this, so that nothing will use its staging any more. */
+function isOver(error: unknown): boolean {
+  return error instanceof PermanentError || error instanceof EndRun;
 }
 
 interface Stage {
@@ -133,31 +187,36 @@ interface Stage {
   readonly staging: TableRef;
   readonly inputs: readonly InputObject[];
   readonly fingerprint: string;
+  readonly receipt: Receipt | undefined;
 }
 
 /** Fills the staging, audits it and publishes it. `undefined` when the inputs are not any more what they were. */
 async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | undefined> {
   const { execution, asset, partition } = plan;
   const { services, identity, request } = execution;
-  const { target, placed, destination, staging: table, inputs, fingerprint } = stage;
-  const { partitioning } = target;
+  const { target, placed, destination, staging: table, inputs, fingerprint, receipt } = stage;
+  const { partitioning, clustering } = target;
   const intoPartition = destination.partition !== undefined && partitioning?.column === undefined;
 
+  const staging: StagingPlan = {
+    table,
+    fingerprint,
+    inputs,
+    ...(partitioning === undefined ? {} : { partitioning }),
+    ...(clustering === undefined ? {} : { clustering }),
+    ...(intoPartition ? { partition: destination.partition } : {}),
+  };
   let result: Materialized;
   try {
-    result = await materialize(plan, inputs, fingerprint, {
-      table,
-      fingerprint,
-      inputs,
-      ...(partitioning === undefined ? {} : { partitioning }),
-      ...(intoPartition ? { partition: destination.partition } : {}),
-    });
+    result = await materialize(plan, { inputs, fingerprint, staging, receipt });
   } catch (error) {
     // A file that was replaced or removed while it was read is no fault of its successor.
     if (error instanceof PermanentError && (await inputsChanged(plan, inputs))) return undefined;
     throw error;
   }
   if (await inputsChanged(plan, inputs)) return undefined;
+  // A load of the dead attempt may have landed meanwhile.
+  await dropLeftovers(execution, placed, destination, [formatTable(table)]);
 
   const info = await services.warehouse.describe(table);
   if (info === undefined)
@@ -167,7 +226,7 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
   const events = await audit(execution, { table, info, partition, fingerprint, tableOf }, checks);
   await alignSchema(execution, { staging: table, staged: info, target });
 
-  const head = headOf(execution, fingerprint, inputs, result.result);
+  const head = headOf(plan, fingerprint, inputs, result.result);
   const event: SluiceEvent = {
     ...eventOf(identity, "materialized", services.clock.now()),
     type: "materialized",
@@ -192,67 +251,6 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
   return publish(execution, { ...wish, ...(raw === undefined ? {} : { raw }) }, partitioning);
 }
 
-interface Materialized {
-  readonly result: MaterializeResult;
-  readonly metadata: Metadata;
-}
-
-/** Calls the author's code, with clients confined to what it declared. */
-async function materialize(
-  plan: Plan,
-  inputs: readonly InputObject[],
-  fingerprint: string,
-  staging: StagingPlan | undefined,
-): Promise<Materialized> {
-  const { execution, asset } = plan;
-  const { identity, request, signal } = execution;
-  const log = runLog(execution);
-  const metadata: Record<string, Metadata[string]> = {};
-  try {
-    const clients = await clientsOf({
-      execution,
-      resources: asset.resources,
-      needs: asset.needs,
-      log,
-      tableOf: tablesOf(execution, asset, staging?.table),
-      ...(staging === undefined ? {} : { staging }),
-    });
-    const context: MaterializeContext<unknown, Partition | undefined> = {
-      runId: identity.id,
-      asset: asset.key,
-      partition: plan.partition,
-      config: plan.config,
-      target: staging?.table,
-      inputs,
-      idempotencyKey: shortHash([asset.key, identity.partition, fingerprint], 32),
-      requestedAt: request.requestedAt,
-      signal,
-      log: log.log,
-      metadata: (values) => Object.assign(metadata, values),
-    };
-    // The definition's own types meet what its schema and resources have just produced.
-    const call = asset.materialize as (
-      context: unknown,
-      resources: unknown,
-    ) => ReturnType<AssetDefinition["materialize"]>;
-    const result = (await call(context, clients)) ?? {};
-    signal.throwIfAborted();
-    return { result, metadata };
-  } catch (error) {
-    throw redacted(error, log.clean);
-  } finally {
-    await log.flush();
-  }
-}
-
-/** The same error, its message without secrets. */
-function redacted(error: unknown, clean: (text: string) => string): unknown {
-  if (error instanceof DefinitionError)
-    return new PermanentError(clean(messageOf(error)), { code: "bad-definition", cause: error });
-  if (error instanceof Error) error.message = clean(error.message);
-  return error;
-}
-
 async function inputsChanged(plan: Plan, before: readonly InputObject[]): Promise<boolean> {
   const { asset, execution } = plan;
   if (asset.source === undefined) return false;
@@ -272,12 +270,13 @@ async function materializeUnmanaged(plan: Plan): Promise<Ending> {
   const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source);
   const fingerprint = fingerprintOf({
     inputs,
+    upstreams: plan.upstreams,
     definition: { config: plan.config as Metadata },
     codeVersion: asset.codeVersion,
     nonce: identity.id,
   });
-  const { result, metadata } = await materialize(plan, inputs, fingerprint, undefined);
-  const head = headOf(execution, fingerprint, inputs, result);
+  const { result, metadata } = await materialize(plan, { inputs, fingerprint });
+  const head = headOf(plan, fingerprint, inputs, result);
   const now = services.clock.now();
   const event: SluiceEvent = {
     ...eventOf(identity, "materialized", now),
@@ -294,12 +293,25 @@ async function materializeUnmanaged(plan: Plan): Promise<Ending> {
   return { kind: "ended", run };
 }
 
+/** Whether anything declared tells if there is something to do. Without it, every run does its work. */
+function hasInputs(asset: AssetDefinition): boolean {
+  return asset.source !== undefined || asset.deps.length > 0;
+}
+
 function headOf(
-  { identity }: Execution,
+  { execution: { identity }, upstreams }: Plan,
   fingerprint: string,
   inputs: readonly InputObject[],
   result: MaterializeResult,
 ): Omit<Head, "at"> {
   const dataVersion = result.dataVersion === undefined ? {} : { dataVersion: result.dataVersion };
-  return { materializationId: `m-${identity.id}`, runId: identity.id, fingerprint, inputs, ...dataVersion };
+  const versions = Object.keys(upstreams).length === 0 ? {} : { upstreams };
+  return {
+    materializationId: `m-${identity.id}`,
+    runId: identity.id,
+    fingerprint,
+    inputs,
+    ...versions,
+    ...dataVersion,
+  };
 }

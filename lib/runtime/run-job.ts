@@ -4,12 +4,11 @@ import { PermanentError } from "../core/errors.ts";
 import type { Metadata } from "../core/events.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { clientsOf } from "./resources.ts";
-import { runLog } from "./run-log.ts";
+import { logged } from "./run-log.ts";
 
 export async function runJob(execution: Execution, job: JobDefinition): Promise<Ending> {
   const { identity, request, signal } = execution;
-  const log = runLog(execution);
-  try {
+  return logged(execution, async (log) => {
     const resources = await clientsOf({
       execution,
       resources: job.resources,
@@ -29,10 +28,12 @@ export async function runJob(execution: Execution, job: JobDefinition): Promise<
     const call = job.run as (context: unknown, resources: unknown) => ReturnType<JobDefinition["run"]>;
     const metadata: Metadata | undefined = (await call(context, resources)) ?? undefined;
     signal.throwIfAborted();
-    return { kind: "end", status: "succeeded", ...(metadata === undefined ? {} : { metadata }) };
-  } finally {
-    await log.flush();
-  }
+    return {
+      kind: "end",
+      status: "succeeded",
+      ...(metadata === undefined ? {} : { metadata: log.cleanMetadata(metadata) }),
+    };
+  });
 }
 
 /** Jobs and sensors declare no upstream assets. */

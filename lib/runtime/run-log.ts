@@ -1,6 +1,7 @@
 /** The lines that an author's code writes into its run's history, without the secrets that the run has read. */
 import type { Log } from "../core/definition.ts";
-import { eventOf } from "../core/claim.ts";
+import { eventOf } from "../core/run-identity.ts";
+import { DefinitionError, PermanentError, messageOf } from "../core/errors.ts";
 import type { Metadata, MetadataValue } from "../core/events.ts";
 import type { Execution } from "./execution.ts";
 
@@ -9,11 +10,24 @@ export interface RunLog {
   /** From now on, this text is replaced by `[secret]` wherever it would be written. */
   redact(secret: string): void;
   clean(text: string): string;
+  cleanMetadata(metadata: Metadata): Metadata;
   /** Resolves when every line is in the store, or has failed to get there. */
   flush(): Promise<void>;
 }
 
-export function runLog(execution: Execution): RunLog {
+/** Does the work with a log: its lines are stored when it ends, and no error leaves it with a secret. */
+export async function logged<T>(execution: Execution, work: (log: RunLog) => Promise<T>): Promise<T> {
+  const log = runLog(execution);
+  try {
+    return await work(log);
+  } catch (error) {
+    throw redacted(error, log.clean);
+  } finally {
+    await log.flush();
+  }
+}
+
+function runLog(execution: Execution): RunLog {
   const { services, identity, run } = execution;
   const secrets: string[] = [];
   let count = 0;
@@ -23,17 +37,16 @@ export function runLog(execution: Execution): RunLog {
   const cleanValue = (value: MetadataValue): MetadataValue => {
     if (typeof value === "string") return clean(value);
     if (value === null || typeof value !== "object") return value;
-    // Parsing what was just serialised gives plain metadata again.
-    return JSON.parse(clean(JSON.stringify(value))) as MetadataValue;
+    if (isList(value)) return value.map(cleanValue);
+    return cleanMetadata(value);
   };
+  const cleanMetadata = (metadata: Metadata): Metadata =>
+    Object.fromEntries(Object.entries(metadata).map(([name, value]) => [clean(name), cleanValue(value)]));
   const write =
     (level: "debug" | "info" | "warn" | "error") =>
     (message: string, fields?: Metadata): void => {
       const base = eventOf(identity, `log-${run.attempt}-${++count}`, services.clock.now());
-      const shown =
-        fields === undefined
-          ? {}
-          : { fields: Object.fromEntries(Object.entries(fields).map(([k, v]) => [k, cleanValue(v)])) };
+      const shown = fields === undefined ? {} : { fields: cleanMetadata(fields) };
       const event = { ...base, type: "log" as const, level, message: clean(message), ...shown };
       // A log line is no reason to fail a run: the store's own trouble shows in the next transaction.
       written = written.then(() => services.events.append([event])).catch(() => undefined);
@@ -44,8 +57,24 @@ export function runLog(execution: Execution): RunLog {
       if (secret.length >= 4) secrets.push(secret);
     },
     clean,
+    cleanMetadata,
     flush: async () => {
       await written;
     },
   };
+}
+
+/** `Array.isArray` does not narrow readonly arrays. */
+function isList(value: object): value is readonly MetadataValue[] {
+  return Array.isArray(value);
+}
+
+/** The same error, its message and stack without secrets. */
+function redacted(error: unknown, clean: (text: string) => string): unknown {
+  if (error instanceof DefinitionError)
+    return new PermanentError(clean(messageOf(error)), { code: "bad-definition", cause: error });
+  if (!(error instanceof Error)) return error;
+  error.message = clean(error.message);
+  if (error.stack !== undefined) error.stack = clean(error.stack);
+  return error;
 }

@@ -1,12 +1,12 @@
 /** One tick of a sensor: it looks at one event and its requests, cursor and reason are committed together. */
 import { z } from "zod";
 import { jobTopicOf, topicOf } from "../core/asset-key.ts";
-import { eventOf } from "../core/claim.ts";
+import { eventOf } from "../core/run-identity.ts";
 import { PermanentError } from "../core/errors.ts";
 import type { SluiceEvent } from "../core/events.ts";
 import { parsePartition } from "../core/partitions.ts";
-import type { RunRequest } from "../core/request.ts";
-import type { OutboxMessage } from "../core/request.ts";
+import { materializationSchema } from "../core/request.ts";
+import type { OutboxMessage, RunRequest } from "../core/request.ts";
 import type {
   FinalizedObject,
   MaterializationEvent,
@@ -19,15 +19,9 @@ import type { Delivery } from "./envelope.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { clientsOf } from "./resources.ts";
 import { noTable } from "./run-job.ts";
-import { runLog } from "./run-log.ts";
+import { logged } from "./run-log.ts";
 import type { Services } from "./services.ts";
 
-const materializedSchema = z.object({
-  asset: z.string(),
-  partition: z.string(),
-  materializationId: z.string(),
-  runId: z.string(),
-});
 const objectSchema = z.object({ bucket: z.string(), name: z.string(), generation: z.string(), size: z.number() });
 
 type Read =
@@ -38,7 +32,7 @@ export function sensorRequest(sensor: SensorDefinition, delivery: Delivery): Rea
   const { watches } = sensor;
   const common = { partition: "", requestedAt: delivery.publishedAt };
   if (watches.kind === "asset") {
-    const parsed = materializedSchema.safeParse(delivery.data);
+    const parsed = materializationSchema.safeParse(delivery.data);
     if (!parsed.success || parsed.data.asset !== watches.asset)
       return { kind: "refused", reason: `the message is no materialization of ${watches.asset}` };
     const { data } = parsed;
@@ -70,8 +64,7 @@ export async function isSensorRunning(services: Services, sensor: SensorDefiniti
 export async function runSensor(execution: Execution, sensor: SensorDefinition): Promise<Ending> {
   const { services, identity, run, request, signal } = execution;
   const state = await services.events.get("sensor", sensor.name);
-  const log = runLog(execution);
-  try {
+  return logged(execution, async (log) => {
     const resources = await clientsOf({
       execution,
       resources: sensor.resources,
@@ -110,9 +103,7 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
     };
     const outbox = requests.map((wanted) => messageOf(sensor, wanted, run.id));
     return { kind: "end", status: "succeeded", events: [tick], outbox };
-  } finally {
-    await log.flush();
-  }
+  });
 }
 
 function eventFor(
@@ -121,7 +112,7 @@ function eventFor(
   request: RunRequest,
 ): MaterializationEvent | FinalizedObject {
   if (sensor.watches.kind === "objects") return objectSchema.parse(request.config);
-  const { asset, partition, materializationId } = materializedSchema.parse(request.config);
+  const { asset, partition, materializationId } = materializationSchema.parse(request.config);
   const definition = services.definitions().assets.get(asset);
   if (definition === undefined)
     throw new PermanentError(`the asset ${asset} is not defined any more`, { code: "unknown-asset" });

@@ -1,5 +1,6 @@
 /** The runtime over a set of ports: what every entry point, local or deployed, calls. */
-import type { Consumer, Definitions } from "../core/definitions.ts";
+import type { Definitions } from "../core/definitions.ts";
+import type { Consumer } from "../core/subscriptions.ts";
 import type { Incoming } from "./envelope.ts";
 import { Stopping } from "./interruptions.ts";
 import { receive } from "./receive.ts";

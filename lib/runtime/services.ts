@@ -21,6 +21,10 @@ export interface Settings {
   /** How long staging and raw tables are kept by the warehouse at most. Default 7 days; raw tables: 90 days. */
   readonly stagingTtlMs: number;
   readonly rawTtlMs: number;
+  /** The bucket that rows are staged in on their way into a table. Default `sluice-staging`. */
+  readonly stagingBucket: string;
+  /** A staged file ends, after a whole row group, when it has so many bytes. Default 256 MiB. */
+  readonly stagingPartBytes: number;
 }
 
 export const defaultSettings: Settings = Object.freeze({
@@ -31,6 +35,8 @@ export const defaultSettings: Settings = Object.freeze({
   maxRestarts: 5,
   stagingTtlMs: 7 * 86_400_000,
   rawTtlMs: 90 * 86_400_000,
+  stagingBucket: "sluice-staging",
+  stagingPartBytes: 256 * 1024 * 1024,
 });
 
 export interface Services {

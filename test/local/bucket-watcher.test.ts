@@ -262,11 +262,11 @@ test("what can be no object gets one clear line, and everything else goes on", a
   await eventually(() => w.reports.length >= 2, "the good one");
   await w.watcher.rescan();
   assert.deepEqual(w.reported(), ["bucket/good", "bucket/日本 *.parquet"]);
-  assert.deepEqual(w.errors.map((line) => line.split(" is ignored: ")[0]).sort(), [
-    '"bucket/a\\nb"',
-    '"bucket/c\\\\d"',
-    '"bucket/link"',
-  ]);
+  assert.deepEqual(
+    new Set(w.errors.map((line) => line.split(" is ignored: ")[0])),
+    new Set(['"bucket/a\\nb"', '"bucket/c\\\\d"', '"bucket/link"']),
+  );
+  assert.equal(w.errors.length, 3);
   assert.ok(w.errors.every((line) => !line.includes("\n")));
 });
 

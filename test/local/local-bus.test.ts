@@ -293,6 +293,16 @@ test("stop gives back what does not end in time, without counting it as dead", a
   assert.equal(attempts, 2);
 });
 
+test("whoever waits for idle is let go when the bus stops, with work left or not", async (context) => {
+  const { bus, clock } = setUp(context, () => new Promise(() => undefined), { concurrency: 1 });
+  bus.start();
+  for (let n = 0; n < 3; n++) await bus.publish("t", { data: n });
+  const idle = bus.idle().then(() => "idle");
+  assert.equal(await Promise.race([idle, clock.advance(1_000)]), undefined);
+  await clock.runUntil(bus.stop(100));
+  assert.equal(await idle, "idle");
+});
+
 test("a message in flight is not taken by another bus on the same file", async (context) => {
   const file = newFile();
   const gate = Promise.withResolvers<void>();

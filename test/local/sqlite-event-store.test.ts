@@ -19,6 +19,8 @@ import {
 import type { SqliteEventStore } from "../../lib/local/sqlite-event-store.ts";
 import { historyStatement } from "../../lib/local/sqlite-history.ts";
 import { log, run, testEventStore } from "../ports/event-store-conformance.ts";
+import type { EventStoreHarness } from "../ports/event-store-conformance.ts";
+import { testEventStoreProtocol } from "../ports/event-store-protocol.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sluice-events-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +28,7 @@ let files = 0;
 const newFile = (): string => join(folder, `folder ${++files}`, "events.db");
 const storeModule = new URL("../../lib/local/sqlite-event-store.ts", import.meta.url).href;
 
-testEventStore("SQLite", async () => {
+const openHarness = async (): Promise<EventStoreHarness> => {
   const file = newFile();
   const open = new Set<SqliteEventStore>();
   const openOne = async (): Promise<SqliteEventStore> => {
@@ -36,7 +38,10 @@ testEventStore("SQLite", async () => {
   };
   const close = async (): Promise<void> => open.forEach((store) => store.close());
   return { store: await openOne(), other: openOne, reopen: () => close().then(openOne), close };
-});
+};
+
+testEventStore("SQLite", openHarness);
+testEventStoreProtocol("SQLite", openHarness);
 
 /** Runs JavaScript in a process of its own; `store` is an event store on `file`, opened not before `openAt`. */
 function child(file: string, body: string, openAt = 0) {

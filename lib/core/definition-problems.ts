@@ -1,0 +1,173 @@
+/** What can be wrong between definitions that are each fine by themselves. */
+import { refuseBlocking } from "./asset.ts";
+import type { AssetKey } from "./asset-key.ts";
+import { allChecks, nameOf } from "./definitions.ts";
+import type { Definitions } from "./definitions.ts";
+import { DefinitionError } from "./errors.ts";
+import { checkMapping } from "./partition-mapping.ts";
+import { assetsIn } from "./sql.ts";
+import { didYouMean } from "./suggest.ts";
+import { formatTable } from "./table.ts";
+
+/** Each problem with the place of the definition that has it. */
+export function problemsOf(definitions: Definitions): readonly DefinitionError[] {
+  return [
+    ...graphProblems(definitions),
+    ...tableProblems(definitions),
+    ...checkProblems(definitions),
+    ...referenceProblems(definitions),
+    ...mappingProblems(definitions),
+    ...undeclaredProblems(definitions),
+  ];
+}
+
+function graphProblems({ graph, places }: Definitions): DefinitionError[] {
+  const at = (key: string): { where?: string } => {
+    const where = places.get(`asset ${key}`);
+    return where === undefined ? {} : { where };
+  };
+  return [
+    ...graph.unknown.map(
+      ({ key, dep, remedy }) =>
+        new DefinitionError(`${key} depends on ${dep}, which is not defined`, {
+          ...at(key),
+          ...(remedy === undefined ? {} : { remedy }),
+        }),
+    ),
+    ...graph.cycles.map(
+      (cycle) =>
+        new DefinitionError(`the dependencies run in a circle: ${cycle.join(" → ")}`, {
+          ...at(cycle[0] ?? ""),
+          remedy: "take one of them out",
+        }),
+    ),
+  ];
+}
+
+/** Two assets with one table would replace each other's rows. */
+function tableProblems({ assets, places }: Definitions): DefinitionError[] {
+  const owners = new Map<string, AssetKey>();
+  const problems: DefinitionError[] = [];
+  for (const asset of assets.values()) {
+    if (asset.target === undefined) continue;
+    const table = formatTable({ dataset: asset.target.table.dataset, table: asset.target.table.table }).toLowerCase();
+    const owner = owners.get(table);
+    if (owner === undefined) owners.set(table, asset.key);
+    else {
+      problems.push(
+        new DefinitionError(`${asset.key} and ${owner} both write the table ${table}`, {
+          where: places.get(`asset ${asset.key}`) ?? asset.key,
+          remedy: "give one of them another table",
+        }),
+      );
+    }
+  }
+  return problems;
+}
+
+/** A check's results go by its name, whether it is defined with the asset or beside it. */
+function checkProblems({ assets, checks, places }: Definitions): DefinitionError[] {
+  const remedy = "give one of them another name";
+  return [...assets.values()].flatMap((asset) => {
+    const where = places.get(`asset ${asset.key}`) ?? asset.key;
+    const names = asset.checks.map(({ name }) => name);
+    const twice = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
+    const beside = checks.filter((check) => check.asset === asset.key && names.includes(check.name));
+    return [
+      ...twice.map(
+        (name) => new DefinitionError(`check ${asset.key} ${name} is defined twice here`, { where, remedy }),
+      ),
+      ...beside.map((check) => {
+        const at = places.get(nameOf(check)) ?? check.name;
+        return new DefinitionError(`${nameOf(check)} is defined here and in ${where}`, { where: at, remedy });
+      }),
+    ];
+  });
+}
+
+/** A check runs within its asset's run, which may read what the asset declares. */
+function undeclaredProblems(definitions: Definitions): DefinitionError[] {
+  const { assets, places } = definitions;
+  return [...assets.values()].flatMap((asset) =>
+    allChecks(definitions, asset).flatMap(({ name, rule }) => {
+      const read = rule.kind === "no-rows" ? assetsIn(rule.sql) : rule.kind === "references" ? [rule.asset] : [];
+      const undeclared = read.filter((key) => key !== asset.key && !asset.deps.includes(key));
+      const where = places.get(`check ${asset.key} ${name}`) ?? places.get(`asset ${asset.key}`) ?? asset.key;
+      return undeclared.map(
+        (key) =>
+          new DefinitionError(`the check ${name} of ${asset.key} reads ${key}, which ${asset.key} does not depend on`, {
+            where,
+            remedy: `add ${key} to its deps`,
+          }),
+      );
+    }),
+  );
+}
+
+function mappingProblems({ assets, places }: Definitions): DefinitionError[] {
+  const problems: DefinitionError[] = [];
+  for (const asset of assets.values()) {
+    for (const [dep, mapping] of Object.entries(asset.mappings)) {
+      const upstream = assets.get(dep);
+      if (upstream === undefined) continue; // said already
+      try {
+        checkMapping(mapping, upstream.partitions, asset.partitions);
+      } catch (error) {
+        const { message, remedy } = error as DefinitionError; // checkMapping throws nothing else
+        const where = places.get(`asset ${asset.key}`) ?? asset.key;
+        problems.push(
+          new DefinitionError(`${asset.key} → ${dep}: ${message}`, {
+            where,
+            ...(remedy === undefined ? {} : { remedy }),
+          }),
+        );
+      }
+    }
+  }
+  return problems;
+}
+
+function referenceProblems(definitions: Definitions): DefinitionError[] {
+  const { assets, jobs, places, checks, sensors } = definitions;
+  const problems: DefinitionError[] = [];
+  const known = (key: AssetKey, who: string): void => {
+    if (assets.has(key)) return;
+    const hint = didYouMean(key, assets.keys());
+    problems.push(
+      new DefinitionError(`${who} refers to the asset ${key}, which is not defined`, {
+        where: places.get(who) ?? who,
+        remedy: hint ?? "export that asset too",
+      }),
+    );
+  };
+  for (const check of checks) {
+    known(check.asset, `check ${check.asset} ${check.name}`);
+    const asset = assets.get(check.asset);
+    if (!check.blocking || asset === undefined || asset.target !== undefined) continue;
+    try {
+      refuseBlocking(asset.key, check.name);
+    } catch (error) {
+      const { message, remedy } = error as DefinitionError; // refuseBlocking throws nothing else
+      problems.push(
+        new DefinitionError(message, {
+          where: places.get(nameOf(check)) ?? check.name,
+          ...(remedy === undefined ? {} : { remedy }),
+        }),
+      );
+    }
+  }
+  for (const sensor of sensors.values()) {
+    const who = `sensor ${sensor.name}`;
+    if (sensor.watches.kind === "asset") known(sensor.watches.asset, who);
+    if (sensor.requests.kind === "asset") known(sensor.requests.key, who);
+    else if (!jobs.has(sensor.requests.name)) {
+      problems.push(
+        new DefinitionError(`${who} requests the job ${sensor.requests.name}, which is not exported`, {
+          where: places.get(who) ?? who,
+          remedy: "export the job, or return it from the factory",
+        }),
+      );
+    }
+  }
+  return problems;
+}

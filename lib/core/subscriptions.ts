@@ -1,0 +1,54 @@
+/** Who receives what: the local bus and the deployment make their subscriptions from this list. */
+import type { AssetKey } from "./asset-key.ts";
+import { bucketTopicOf, jobTopicOf, materializedTopicOf, sensorTopicOf, topicOf } from "./asset-key.ts";
+import { followsUpstreams } from "./automation.ts";
+import type { Definitions } from "./definitions.ts";
+
+/** One consumer of one topic. */
+export interface SubscriptionPlan {
+  readonly name: string;
+  readonly topic: string;
+  readonly consumer: Consumer;
+}
+
+export type Consumer =
+  | { readonly kind: "asset"; readonly key: AssetKey }
+  | { readonly kind: "job"; readonly name: string }
+  | { readonly kind: "sensor"; readonly name: string }
+  | { readonly kind: "bucket"; readonly bucket: string }
+  /** An asset that decides, whenever an upstream materializes, whether to run. */
+  | { readonly kind: "automation"; readonly key: AssetKey };
+
+export function subscriptionsOf(definitions: Definitions): readonly SubscriptionPlan[] {
+  const plans: SubscriptionPlan[] = [];
+  for (const { key, deps, automation } of definitions.assets.values()) {
+    const own = topicOf(key);
+    plans.push({ name: own, topic: own, consumer: { kind: "asset", key } });
+    if (!followsUpstreams(automation)) continue;
+    for (const dep of deps) {
+      const topic = materializedTopicOf(dep);
+      plans.push({ name: `${own}.follows.${topic}`, topic, consumer: { kind: "automation", key } });
+    }
+  }
+  for (const name of definitions.jobs.keys()) {
+    plans.push({ name: jobTopicOf(name), topic: jobTopicOf(name), consumer: { kind: "job", name } });
+  }
+  for (const sensor of definitions.sensors.values()) {
+    const own = sensorTopicOf(sensor.name);
+    const consumer = { kind: "sensor" as const, name: sensor.name };
+    plans.push({ name: own, topic: own, consumer });
+    if (sensor.watches.kind === "asset") {
+      plans.push({ name: `${own}.materialized`, topic: materializedTopicOf(sensor.watches.asset), consumer });
+    }
+  }
+  for (const bucket of watchedBuckets(definitions)) {
+    plans.push({ name: bucketTopicOf(bucket), topic: bucketTopicOf(bucket), consumer: { kind: "bucket", bucket } });
+  }
+  return plans;
+}
+
+export function watchedBuckets(definitions: Definitions): readonly string[] {
+  const buckets = new Set<string>(definitions.watchers.keys());
+  for (const { watches } of definitions.sensors.values()) if (watches.kind === "objects") buckets.add(watches.bucket);
+  return [...buckets].sort();
+}
