@@ -31,8 +31,15 @@ export type { JobContext, JobDefinition, JobOptions } from "./core/job.ts";
 export type { PartitionMapping } from "./core/partition-mapping.ts";
 export { daily, hourly, monthly, staticPartitions, timePartitions, weekly } from "./core/partitions.ts";
 export type { Partition, PartitionsDefinition } from "./core/partitions.ts";
-export { bigquery, gcs, secret } from "./core/resources.ts";
-export type { BigQueryResource, LoadedObjects, ReadableObjects, ResourceDefinition } from "./core/resources.ts";
+export { bigquery, gcs, resource, secret } from "./core/resources.ts";
+export type {
+  BigQueryResource,
+  LoadedObjects,
+  ReadableObjects,
+  ResourceContext,
+  ResourceDefinition,
+  ResourceOptions,
+} from "./core/resources.ts";
 export { assetSensor, objectSensor, skip } from "./core/sensor.ts";
 export type { FinalizedObject, MaterializationEvent, SensorDefinition, SensorRequest, Skip } from "./core/sensor.ts";
 export { sql } from "./core/sql.ts";

@@ -3,6 +3,7 @@
  * client behind it when a run starts. `T` is what `materialize`, `run` or `evaluate` receives.
  */
 import type { AssetKey } from "./asset-key.ts";
+import type { Log } from "./definition.ts";
 import { DefinitionError } from "./errors.ts";
 import type { FileFormat, LoadOptions } from "./load.ts";
 import type { Need, ObjectLocation } from "./needs.ts";
@@ -10,12 +11,14 @@ import type { Column } from "./table.ts";
 import type { SqlTemplate } from "./sql.ts";
 
 export interface ResourceDefinition<T> {
-  readonly kind: "bigquery" | "read-objects" | "clean-up" | "secret";
+  readonly kind: "bigquery" | "read-objects" | "clean-up" | "secret" | "custom";
   readonly needs: readonly Need[];
   /** Where the resource points: a bucket's prefix, a secret's name, the asset whose objects may go. */
   readonly location?: ObjectLocation;
   readonly secret?: string;
   readonly asset?: AssetKey;
+  /** Makes the client of a custom resource. */
+  readonly create?: (context: ResourceContext) => unknown;
   /** Never set: it carries the client's type. */
   readonly client?: T;
 }
@@ -102,6 +105,30 @@ export function secret(name: string): ResourceDefinition<string> {
     });
   }
   return { kind: "secret", secret: name, needs: [{ kind: "secret", name, reason: `reads the secret ${name}` }] };
+}
+
+/** What making a client may use. */
+export interface ResourceContext {
+  /** Aborted when the run loses its claim or the process stops. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+  /** A secret that the resource's `needs` name; throws `PermanentError` (`undeclared`) for any other. */
+  secret(name: string): Promise<string>;
+}
+
+export interface ResourceOptions<T> {
+  /** What the client touches, with a reason: `secret("token").needs`, or needs of its own. */
+  readonly needs?: readonly Need[];
+  /**
+   * Called once for each execution of a run, when it starts. A client with `Symbol.asyncDispose` or `Symbol.dispose` is
+   * disposed when the execution ends, however it ends.
+   */
+  create(context: ResourceContext): T | Promise<T>;
+}
+
+/** A client of the author's own, declared like any other resource. */
+export function resource<T>(options: ResourceOptions<T>): ResourceDefinition<T> {
+  return { kind: "custom", needs: options.needs ?? [], create: (context) => options.create(context) };
 }
 
 /** Takes `gs://bucket/prefix` apart; the prefix may be empty. */

@@ -61,6 +61,8 @@ function clientOf(options: ClientOptions, resource: ResourceDefinition<unknown>)
       return cleanUpClient(options, resource);
     case "secret":
       return secretOf(options, resource.secret ?? "");
+    case "custom":
+      return customClient(options, resource);
   }
 }
 
@@ -175,6 +177,25 @@ function cleanUpClient(options: ClientOptions, resource: ResourceDefinition<unkn
   if (asset === undefined)
     throw new PermanentError(`the asset ${resource.asset ?? ""} is not defined`, { code: "unknown-asset" });
   return { deleteLoaded: (request) => deleteLoaded(execution, asset, request) };
+}
+
+async function customClient(options: ClientOptions, { create, needs }: ResourceDefinition<unknown>): Promise<unknown> {
+  const { execution, log } = options;
+  const client = await create?.({
+    signal: execution.signal,
+    log: log.log,
+    secret: async (name) => {
+      if (needs.some((need) => need.kind === "secret" && need.name === name)) return secretOf(options, name);
+      throw new PermanentError(
+        `the secret ${name} is not declared: add ...secret("${name}").needs to the resource's needs`,
+        {
+          code: "undeclared",
+        },
+      );
+    },
+  });
+  log.disposeAtEnd(client);
+  return client;
 }
 
 async function secretOf({ execution, log }: ClientOptions, name: string): Promise<string> {

@@ -1,4 +1,7 @@
-/** The lines that an author's code writes into its run's history, without the secrets that the run has read. */
+/**
+ * What surrounds an author's code: the lines that it writes into its run's history, without the secrets that it has read,
+ * and the clients that have to be closed after it.
+ */
 import type { Log } from "../core/definition.ts";
 import { eventOf } from "../core/run-identity.ts";
 import { DefinitionError, PermanentError, messageOf } from "../core/errors.ts";
@@ -11,6 +14,10 @@ export interface RunLog {
   redact(secret: string): void;
   clean(text: string): string;
   cleanMetadata(metadata: Metadata): Metadata;
+  /** Disposes of the client when the work ends, if it is one that can be disposed of; the last made goes first. */
+  disposeAtEnd(client: unknown): void;
+  /** Resolves when everything is disposed of. A client that cannot be closed is a line in the log, and no failure. */
+  dispose(): Promise<void>;
   /** Resolves when every line is in the store, or has failed to get there. */
   flush(): Promise<void>;
 }
@@ -23,6 +30,7 @@ export async function logged<T>(execution: Execution, work: (log: RunLog) => Pro
   } catch (error) {
     throw redacted(error, log.clean);
   } finally {
+    await log.dispose();
     await log.flush();
   }
 }
@@ -51,7 +59,15 @@ function runLog(execution: Execution): RunLog {
       // A log line is no reason to fail a run: the store's own trouble shows in the next transaction.
       written = written.then(() => services.events.append([event])).catch(() => undefined);
     };
+  const clients = new AsyncDisposableStack();
   return {
+    disposeAtEnd: (client) => {
+      if (isDisposable(client)) clients.use(client);
+    },
+    dispose: () =>
+      clients
+        .disposeAsync()
+        .catch((error: unknown) => write("warn")(`a client could not be closed: ${messageOf(error)}`)),
     log: { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") },
     redact: (secret) => {
       if (secret.length >= 4) secrets.push(secret);
@@ -77,4 +93,8 @@ function redacted(error: unknown, clean: (text: string) => string): unknown {
   error.message = clean(error.message);
   if (error.stack !== undefined) error.stack = clean(error.stack);
   return error;
+}
+
+function isDisposable(client: unknown): client is AsyncDisposable | Disposable {
+  return typeof client === "object" && client !== null && (Symbol.asyncDispose in client || Symbol.dispose in client);
 }
