@@ -41,7 +41,14 @@ export type {
   ResourceOptions,
 } from "./core/resources.ts";
 export { assetSensor, objectSensor, skip } from "./core/sensor.ts";
-export type { FinalizedObject, MaterializationEvent, SensorDefinition, SensorRequest, Skip } from "./core/sensor.ts";
+export type {
+  FinalizedObject,
+  MaterializationEvent,
+  SensorDefinition,
+  SensorRequest,
+  SensorRequests,
+  Skip,
+} from "./core/sensor.ts";
 export { sql } from "./core/sql.ts";
 export type { Column, TableRef, TimePartitioning } from "./core/table.ts";
 export { intervalGcsConfig, intervalGcsImportAsset, pastRetention, SourceMode } from "./factories/interval-gcs.ts";

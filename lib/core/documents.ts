@@ -146,8 +146,6 @@ export interface SensorDocument {
   readonly name: string;
   /** What a person chose with `sluice sensor start|stop`; it outranks the definition's `defaultStatus`. */
   readonly status?: "running" | "stopped";
-  readonly cursor?: string;
-  readonly lastTickAt?: number;
 }
 
 /** A deadline. The sweep reads what is due and looks at the run it names; there is one entry a run. */

@@ -70,6 +70,8 @@ export interface EndRequest {
   readonly metadata?: Metadata;
   /** Inputs that came too late to be published. */
   readonly superseded?: readonly InputObject[];
+  /** A named position that is stored with the end, as a sensor's. */
+  readonly cursor?: { readonly id: string; readonly value: string };
 }
 
 /** Ends a run that publishes nothing, if it still holds its partition. */
@@ -110,6 +112,9 @@ export function endRun(
     const blocked =
       input.code === "check-failed" ? { blocked: { at: now, runId: identity.id, reason: input.reason ?? "" } } : {};
     writes.push(put(lockRef(identity), { ...freed.partition, ...late, ...blocked }));
+  }
+  if (input.cursor !== undefined) {
+    writes.push(put(ref("cursor", input.cursor.id), { value: input.cursor.value, at: now }));
   }
   writes.push(dueAfterEnd(run, false, now));
   return { result: { ...outcome, run }, writes, events: [...(input.events ?? []), endEvent(input, run)] };

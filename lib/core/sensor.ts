@@ -15,10 +15,12 @@ export type SensorStatus = "running" | "stopped";
 /** The sensor looked and saw nothing to do; the reason is recorded with the tick. */
 export interface Skip {
   readonly skip: string;
+  /** What the next tick shall find as `context.cursor`. */
+  readonly cursor?: string;
 }
 
-export function skip(reason: string): Skip {
-  return { skip: reason };
+export function skip(reason: string, options: { readonly cursor?: string } = {}): Skip {
+  return { skip: reason, ...options };
 }
 
 /** A request by a sensor. The same `runKey` never starts a second run of the same target. */
@@ -30,10 +32,16 @@ export interface SensorRequest<C> {
   readonly tags?: Readonly<Record<string, string>>;
 }
 
-export type SensorAnswer<C> = SensorRequest<C> | readonly SensorRequest<C>[] | Skip;
+/** Requests, and what the next tick shall find as `context.cursor`; both are stored together, or neither. */
+export interface SensorRequests<C> {
+  readonly requests: readonly SensorRequest<C>[];
+  readonly cursor?: string;
+}
+
+export type SensorAnswer<C> = SensorRequest<C> | readonly SensorRequest<C>[] | SensorRequests<C> | Skip;
 
 export interface SensorContext extends BaseContext {
-  /** What the last tick stored, if it did. */
+  /** What the last tick stored, if it did. Of ticks that run at once, the one that ends last has its way. */
   readonly cursor: string | undefined;
 }
 

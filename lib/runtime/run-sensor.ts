@@ -63,7 +63,8 @@ export async function isSensorRunning(services: Services, sensor: SensorDefiniti
 
 export async function runSensor(execution: Execution, sensor: SensorDefinition): Promise<Ending> {
   const { services, identity, run, request, signal } = execution;
-  const state = await services.events.get("sensor", sensor.name);
+  const cursorId = `sensor ${sensor.name}`;
+  const cursor = (await services.events.get("cursor", cursorId))?.value;
   return logged(execution, async (log) => {
     const resources = await clientsOf({
       execution,
@@ -77,7 +78,7 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
       requestedAt: request.requestedAt,
       signal,
       log: log.log,
-      cursor: state?.cursor,
+      cursor,
     };
     // The definition's own types meet the event that `watches` names and the clients that `resources` describes.
     const call = sensor.evaluate as (
@@ -87,13 +88,7 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
     ) => SensorAnswer<unknown> | Promise<SensorAnswer<unknown>>;
     const answer = await call(context, eventFor(services, sensor, request), resources);
     signal.throwIfAborted();
-    const skipReason = "skip" in answer ? answer.skip : undefined;
-    const requests =
-      "skip" in answer
-        ? []
-        : Array.isArray(answer)
-          ? (answer as readonly SensorRequest<unknown>[])
-          : [answer as SensorRequest<unknown>];
+    const { requests, skipReason, next } = readAnswer(answer);
     const tick: SluiceEvent = {
       ...eventOf(identity, "ticked", services.clock.now()),
       type: "sensor.ticked",
@@ -102,8 +97,25 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
       ...(skipReason === undefined ? {} : { skipReason }),
     };
     const outbox = requests.map((wanted) => messageOf(sensor, wanted, run.id));
-    return { kind: "end", status: "succeeded", events: [tick], outbox };
+    const moved = next === undefined ? {} : { cursor: { id: cursorId, value: next } };
+    return { kind: "end", status: "succeeded", events: [tick], outbox, ...moved };
   });
+}
+
+interface Answer {
+  readonly requests: readonly SensorRequest<unknown>[];
+  readonly skipReason: string | undefined;
+  readonly next: string | undefined;
+}
+
+function readAnswer(answer: SensorAnswer<unknown>): Answer {
+  // Array.isArray does not narrow readonly arrays.
+  if (Array.isArray(answer))
+    return { requests: answer as readonly SensorRequest<unknown>[], skipReason: undefined, next: undefined };
+  const said = answer as Exclude<typeof answer, readonly unknown[]>;
+  if ("skip" in said) return { requests: [], skipReason: said.skip, next: said.cursor };
+  if ("requests" in said) return { requests: said.requests, skipReason: undefined, next: said.cursor };
+  return { requests: [said], skipReason: undefined, next: undefined };
 }
 
 function eventFor(
