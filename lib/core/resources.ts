@@ -30,7 +30,7 @@ export type ResourceClients<R extends ResourceMap> = {
 
 export interface FinishedJob {
   readonly jobId: string;
-  /** Rows loaded, or returned by the query. */
+  /** Rows loaded, written by CREATE TABLE AS or INSERT, or returned by the query; after other changes, all rows of the table. */
   readonly rows: number;
   readonly bytesBilled: number;
 }
@@ -47,7 +47,10 @@ export interface LoadRequest {
 export interface BigQueryResource {
   /** Files straight into the run's target, no byte of them through this process. Throws `PermanentError` for files that cannot be loaded. */
   load(request: LoadRequest): Promise<FinishedJob>;
-  /** A query, with its rows as a stream of plain JSON values. */
+  /**
+   * A query, with its rows as a stream of plain JSON values, or a statement that creates or changes `${target}`, the run's own
+   * table before it is checked and published. A statement that would change any other table fails.
+   */
   run(statement: SqlTemplate): Promise<FinishedJob & { rowsOf(): AsyncIterable<Readonly<Record<string, unknown>>> }>;
 }
 

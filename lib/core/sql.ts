@@ -46,11 +46,31 @@ export interface RenderedSql {
   readonly assets: readonly AssetKey[];
 }
 
-function template(strings: TemplateStringsArray, ...values: readonly SqlValue[]): SqlTemplate {
-  return { kind: "sql", strings: [...strings], values };
+/** `undefined` is accepted only as a table that may be missing, which is the type of `context.target`. */
+type Known<V> = undefined extends V ? (TableRef extends V ? V : never) : V;
+
+function template<const V extends readonly (SqlValue | TableRef | undefined)[]>(
+  strings: TemplateStringsArray,
+  ...values: { readonly [I in keyof V]: Known<V[I]> }
+): SqlTemplate {
+  return { kind: "sql", strings: [...strings], values: values.map((value, i) => valueOf(value, strings[i] ?? "")) };
 }
 
-/** The tag for GoogleSQL: `` sql`SELECT * FROM ${asset} WHERE day = ${day}` ``. */
+/** A table by itself, such as `context.target`, is a table; `undefined` would silently become something else. */
+function valueOf(value: SqlValue | TableRef | undefined, before: string): SqlValue {
+  if (value === undefined) {
+    throw new DefinitionError(`the value after ${JSON.stringify(before.trimStart().slice(-40))} is undefined`, {
+      remedy: "give a value, or null; context.target is there when the asset has a target and no I/O manager",
+    });
+  }
+  return isTable(value) ? { kind: "table", table: value } : value;
+}
+
+function isTable(value: SqlValue | TableRef): value is TableRef {
+  return value !== null && typeof value === "object" && "dataset" in value && "table" in value && !("kind" in value);
+}
+
+/** The tag for GoogleSQL: `` sql`SELECT * FROM ${asset} WHERE day = ${day}` ``. Throws `DefinitionError` for `undefined`. */
 export const sql = Object.freeze(
   Object.assign(template, {
     /** A column or table name chosen by code; letters, digits and underscores only. */

@@ -111,7 +111,8 @@ async function copyPartition(
   return { rows, before };
 }
 
-async function newTable(
+/** An empty physical table of this name. Returns the name. */
+export async function newTable(
   link: Link,
   schema: readonly Column[],
   partitioning: Entry["partitioning"],

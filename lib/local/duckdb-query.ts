@@ -1,4 +1,4 @@
-/** Queries: the one statement that a job or a person may send, its parameters, and its rows. */
+/** Queries: the one statement that a job or a person may send, its parameters, and the rows that it gives. */
 import type { DuckDBType, DuckDBValue } from "@duckdb/node-api";
 import { messageOf, PermanentError } from "../core/errors.ts";
 import { formatTable, type TableRef } from "../core/table.ts";
@@ -7,7 +7,7 @@ import { physicalName } from "./duckdb-catalog.ts";
 import type { Link, Session } from "./duckdb-session.ts";
 import { invalidQuery } from "./duckdb-sql.ts";
 import { jsonValue } from "./duckdb-values.ts";
-import { refusalText, translateGoogleSql, type TranslateOptions } from "./googlesql-translate.ts";
+import { refusalText, translateGoogleSql, type Effect, type TranslateOptions } from "./googlesql-translate.ts";
 
 export type QuerySpec = Extract<JobSpec, { kind: "query" }>;
 type Parameters = Readonly<Record<string, QueryParameter>>;
@@ -26,17 +26,26 @@ export interface KeptResult {
   readonly columns: readonly string[];
 }
 
+/** A statement as DuckDB runs it. */
+export interface Prepared {
+  readonly effect: Effect;
+  readonly sql: string;
+  readonly values: Readonly<Record<string, DuckDBValue>>;
+}
+
 /**
- * Keeps the rows of a query in the physical table `table`. Throws `PermanentError` with BigQuery's reason as its code.
- * Rows are kept, and not streamed from the engine, because its streams end without an error when the query fails half way.
+ * Keeps the rows of a query in the physical table `table`. Throws `PermanentError` with BigQuery's reason as its code, also
+ * for a statement that would change a table. Rows are kept, and not streamed from the engine, because its streams end without an error when the query fails half way.
  */
 export async function keepResult(
   link: Link,
-  spec: QuerySpec,
+  { effect, sql, values }: Prepared,
   table: string,
-  tableOf: TranslateOptions["table"],
 ): Promise<{ readonly kept: KeptResult; readonly rows: number }> {
-  const { sql, values } = prepare(spec.sql, spec.parameters ?? {}, tableOf);
+  if (effect.kind !== "select") {
+    const shown = effect.kind.toUpperCase().replaceAll("-", " ");
+    throw invalidQuery(`a ${shown} changes a table, and here the embedded engine only reads; use SELECT or WITH`);
+  }
   try {
     const statement = await link.connection.prepare(sql);
     const columns = Array.from({ length: statement.columnCount }, (_, index) => statement.columnName(index));
@@ -58,6 +67,8 @@ export async function* readResult(
   { table, columns }: KeptResult,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  // Of a statement that changed a table.
+  if (columns.length === 0) return;
   for (let from = 0n; ; from += pageRows) {
     const page = await session.use(async ({ connection }) => {
       const reader = await connection.runAndReadAll(
@@ -88,12 +99,11 @@ function jsonRow(
   return values;
 }
 
-/** Translates a query; refuses what is none, and what would mean something else here than in BigQuery. */
-function prepare(
-  text: string,
-  parameters: Parameters,
+/** Translates a statement; refuses what would mean something else here than in BigQuery. */
+export function prepare(
+  { sql: text, parameters = {} }: Pick<QuerySpec, "sql" | "parameters">,
   tableOf: TranslateOptions["table"],
-): { readonly sql: string; readonly values: Record<string, DuckDBValue> } {
+): Prepared {
   let missing: TableRef | undefined;
   const table: TranslateOptions["table"] = (ref) => {
     const found = tableOf(ref);
@@ -106,11 +116,6 @@ function prepare(
       throw new PermanentError(`the table ${formatTable(missing)} does not exist`, { code: "notFound" });
     throw invalidQuery(refusalText(translation));
   }
-  if (translation.effect.kind !== "select") {
-    throw invalidQuery(
-      `statements of the kind ${translation.effect.kind.toUpperCase()} are not supported by the embedded engine yet; use SELECT or WITH`,
-    );
-  }
   // Names of parameters are case-insensitive.
   const known = new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
   const values: Record<string, DuckDBValue> = {};
@@ -118,7 +123,7 @@ function prepare(
     const parameter = known.get(name);
     if (parameter !== undefined) values[name] = bound(parameter);
   }
-  return { sql: translation.sql, values };
+  return { effect: translation.effect, sql: translation.sql, values };
 }
 
 /** Every value travels as text and is cast by its type, so that none loses digits. An array travels as JSON. */
@@ -167,7 +172,8 @@ function checkNames(columns: readonly string[]): void {
   }
 }
 
-function explain(error: unknown): unknown {
+/** What BigQuery would say about an error of the engine. */
+export function explain(error: unknown): unknown {
   if (error instanceof PermanentError) return error;
   const text = error instanceof Error ? error.message : String(error);
   if (/^(INTERRUPT|Out of Memory|TransactionContext|FATAL|INTERNAL|Connection|IO) Error/i.test(text)) return error;

@@ -11,8 +11,9 @@ import { endJob, orphanResults, readKept, setUpJobs, staleResults } from "./duck
 import { jobRunner } from "./duckdb-jobs.ts";
 import { load } from "./duckdb-load.ts";
 import { partitionOf } from "./duckdb-partition.ts";
-import { keepResult, readResult, storableParameters, type QueryRows } from "./duckdb-query.ts";
+import { keepResult, prepare, readResult, storableParameters, type QueryRows } from "./duckdb-query.ts";
 import { openSession } from "./duckdb-session.ts";
+import { runStatement } from "./duckdb-statement.ts";
 import { quoteName } from "./duckdb-sql.ts";
 import { checkColumns, storedType } from "./duckdb-types.ts";
 import { keyedLock } from "./keyed-lock.ts";
@@ -96,14 +97,18 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
   async function execute(id: string, spec: JobSpec, signal: AbortSignal): Promise<number> {
     await dropExpired();
     const digest = shortHash(["job", id], 24);
-    const name = `${spec.kind === "query" ? "q" : "t"}${digest}`;
+    const name = `t${digest}`;
     if (spec.kind === "query") {
       await dropStaleResults();
-      return session.transaction(async (link) => {
-        const { kept, rows } = await keepResult(link, spec, name, shapeOf);
-        await endJob(link, id, { rows, kept, keptUntil: clock.now() + keptMs });
-        return rows;
-      }, signal);
+      const { rows, before } = await lockTables((spec.writes ?? []).map(keyOf), () =>
+        session.transaction(async (link) => {
+          const ran = await runStatement(link, spec, { tables, shapeOf, digest, now: clock.now() });
+          await endJob(link, id, { rows: ran.rows, kept: ran.kept, keptUntil: clock.now() + keptMs });
+          return ran;
+        }, signal),
+      );
+      await release(before);
+      return rows;
     }
     if (spec.kind === "copy") {
       const { rows, before } = await lockTables([keyOf(spec.source), keyOf(spec.destination)], () =>
@@ -157,6 +162,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
 
     async submit(id, spec, labels) {
       if (spec.kind === "query") {
+        for (const table of spec.writes ?? []) checkTable(table);
         const parameters = spec.parameters === undefined ? {} : { parameters: storableParameters(spec.parameters) };
         return jobs.submit(id, { ...spec, ...parameters }, labels);
       }
@@ -247,8 +253,8 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     async query(sql, { parameters, signal } = {}) {
       await dropExpired();
       const name = `q_${randomUUID().replaceAll("-", "")}`;
-      const spec = { kind: "query", sql, ...(parameters === undefined ? {} : { parameters }) } as const;
-      const { kept } = await session.use((link) => keepResult(link, spec, name, shapeOf), signal);
+      const prepared = prepare({ sql, ...(parameters === undefined ? {} : { parameters }) }, shapeOf);
+      const { kept } = await session.use((link) => keepResult(link, prepared, name), signal);
       async function* rows(): AsyncGenerator<Readonly<Record<string, unknown>>> {
         try {
           yield* readResult(session, kept, signal);

@@ -304,7 +304,7 @@ function merge(
   const pairs = `SELECT ${kept(matched, pairScope, act)}, ${target.id}._row AS _row, ${act} AS _act FROM ${numbered} INNER JOIN ${source.sql} ON ${on}`;
   const counted = `SELECT *, count(*) FILTER (WHERE _act >= 0) OVER (PARTITION BY _row) AS _hits, row_number() OVER (PARTITION BY _row ORDER BY _act DESC) AS _nth FROM (${pairs})`;
   const list = columns.map(({ name }) => quoteField(name)).join(", ");
-  const checked = `CASE WHEN _hits > 1 THEN ${message} ELSE _nth = 1 END AND ${gone(matched, "_act")}`;
+  const checked = `CASE WHEN _hits > 1 THEN ${message} ELSE _nth = 1 AND ${gone(matched, "_act")} END`;
   const first = `SELECT ${list} FROM (${counted}) WHERE ${checked}`;
 
   const alone = clausesFor("not matched by source");

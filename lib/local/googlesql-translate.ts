@@ -12,6 +12,7 @@ import { emitCall } from "./googlesql-functions.ts";
 import { lineAndColumn, Refusal, refuse, type Place } from "./googlesql-lexer.ts";
 import { parse } from "./googlesql-parse.ts";
 import { collectTables } from "./googlesql-tables.ts";
+import { tableRef } from "./googlesql-from.ts";
 import { emitQuery } from "./googlesql-query.ts";
 import { emptyScope } from "./googlesql-scope.ts";
 import { arrayOf, columnFor, columnType, scalar, storedAs, typeText, type Type } from "./googlesql-type.ts";
@@ -124,6 +125,20 @@ export function tablesOf(sql: string): readonly TableRef[] {
     if (!(error instanceof Refusal)) throw error;
   }
   return [...found.values()];
+}
+
+/** The table that a statement would change, and where it names it; `undefined` for a query, and for what cannot be parsed. */
+export function changedBy(
+  sql: string,
+): { readonly table: TableRef; readonly line: number; readonly column: number } | undefined {
+  try {
+    const statement = parse(sql);
+    if (statement.kind === "query") return undefined;
+    return { table: tableRef(statement.target), ...lineAndColumn(sql, statement.target[0]?.at ?? statement.at) };
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return undefined;
+  }
 }
 
 function emitter(options: TranslateOptions, parameters: Map<string, string>, reads: Map<string, TableRef>): Emit {

@@ -35,16 +35,21 @@ export type JobSpec =
       readonly expiresAt?: number;
     }
   | {
-      /** GoogleSQL with named parameters. */
+      /** One GoogleSQL statement with named parameters. */
       readonly kind: "query";
       readonly sql: string;
       readonly parameters?: Readonly<Record<string, QueryParameter>>;
+      /**
+       * The tables that the statement may create, change or drop; none where it is left out. A statement that would change
+       * any other table fails with the reason `accessDenied`, and changes nothing.
+       */
+      readonly writes?: readonly TableRef[];
       /** A limit that fails the job instead of billing more. Bytes. */
       readonly maximumBytesBilled?: number;
     };
 
 export interface JobError {
-  /** BigQuery's reason word: `invalid`, `invalidQuery`, `notFound`, `stopped`, `backendError`, `rateLimitExceeded`, … */
+  /** BigQuery's reason word: `invalid`, `invalidQuery`, `notFound`, `duplicate`, `accessDenied`, `stopped`, `backendError`, `rateLimitExceeded`, … */
   readonly reason: string;
   readonly message: string;
   /** Whether the same job under a new id could succeed. */
@@ -56,7 +61,10 @@ export interface JobStatus {
   readonly state: "pending" | "running" | "succeeded" | "failed";
   readonly labels: Readonly<Record<string, string>>;
   readonly error?: JobError;
-  /** Rows written by a load or copy, or returned by a query, once it succeeded. */
+  /**
+   * Once it succeeded: rows written by a load, a copy, CREATE TABLE AS or INSERT, or returned by a query; all rows that the
+   * table has after an UPDATE, DELETE, MERGE or TRUNCATE.
+   */
   readonly rows?: number;
   readonly bytesBilled?: number;
 }
@@ -79,7 +87,7 @@ export interface Warehouse {
   cancel(jobId: string): Promise<void>;
   /** The job's status when it has ended, or as it is after `timeoutMs`. Throws `PermanentError` (`not-found`) for an unknown id. */
   wait(jobId: string, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<JobStatus>;
-  /** The rows of a succeeded query job, as plain JSON values: INT64 beyond 2^53, NUMERIC, dates and times as text, TIMESTAMP as ISO 8601. */
+  /** The rows of a succeeded query job, none for a statement that changed a table, as plain JSON values: INT64 beyond 2^53, NUMERIC, dates and times as text, TIMESTAMP as ISO 8601. */
   rows(jobId: string, options?: { readonly signal?: AbortSignal }): AsyncIterable<Readonly<Record<string, unknown>>>;
   describe(table: TableRef): Promise<TableInfo | undefined>;
   /** Adds nullable columns at the end. Throws `RetryableError` when the table is no longer at `etag`. */

@@ -14,7 +14,7 @@ import type {
   ResourceMap,
 } from "../core/resources.ts";
 import { parseLocation } from "../core/resources.ts";
-import { renderSql } from "../core/sql.ts";
+import { quoteTable, renderSql } from "../core/sql.ts";
 import type { SqlTemplate } from "../core/sql.ts";
 import type { TableRef, TimePartitioning } from "../core/table.ts";
 import type { JobStatus } from "../ports/warehouse.ts";
@@ -69,6 +69,29 @@ function clientOf(options: ClientOptions, resource: ResourceDefinition<unknown>)
 function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): BigQueryResource {
   let loads = 0;
   let queries = 0;
+  let last = Promise.resolve("");
+  const { warehouse } = execution.services;
+
+  /**
+   * Jobs on the staging go one after the other. Each is named after the one before, so that whoever has to start anew, because
+   * the staging was dropped, does all of them again, and an attempt that goes on does none twice.
+   */
+  function inTurn(work: (before: string) => Promise<JobStatus>): Promise<JobStatus> {
+    const before = last;
+    const status = before.then(work);
+    last = status.then(
+      ({ jobId }) => ` ${jobId}`,
+      () => before,
+    );
+    return status;
+  }
+
+  /** The staging is what this very job has left, and not what the same work left in a later round. */
+  const isStaged =
+    (table: TableRef) =>
+    async (next: string): Promise<boolean> =>
+      (await warehouse.describe(table)) !== undefined && (await warehouse.inspect(next)) === undefined;
+
   return {
     async load(request: LoadRequest) {
       if (staging === undefined) {
@@ -84,33 +107,46 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
         throw new PermanentError("there is nothing to load: no uris, and the run has no inputs", { code: "no-inputs" });
       for (const uri of uris) requireReadable(needs, uri);
       const { fingerprint, table: destination, inputs, ...spec } = staging;
-      const status = await runJob(execution, {
-        step: `load-${++loads}`,
-        inputs: fingerprint,
-        spec: {
-          kind: "load",
-          uris,
-          format: request.format,
-          destination,
-          ...spec,
-          ...(request.options === undefined ? {} : { options: request.options }),
-          ...(request.schema === undefined ? {} : { schema: request.schema }),
-          expiresAt: execution.services.clock.now() + execution.services.settings.stagingTtlMs,
-        },
-        usable: async () => (await execution.services.warehouse.describe(destination)) !== undefined,
-      }).catch(withRemedy);
+      const step = `load-${++loads}`;
+      const status = await inTurn((before) =>
+        runJob(execution, {
+          step,
+          inputs: `${fingerprint}${before}`,
+          spec: {
+            kind: "load",
+            uris,
+            format: request.format,
+            destination,
+            ...spec,
+            ...(request.options === undefined ? {} : { options: request.options }),
+            ...(request.schema === undefined ? {} : { schema: request.schema }),
+            expiresAt: execution.services.clock.now() + execution.services.settings.stagingTtlMs,
+          },
+          usable: isStaged(destination),
+        }),
+      ).catch(withRemedy);
       return finishedJob(status);
     },
     async run(statement: SqlTemplate) {
       const { text, parameters } = renderSql(statement, tableOf);
-      const status = await runJob(execution, {
-        step: `query-${++queries}`,
-        inputs: `${staging?.fingerprint ?? execution.identity.id} ${text}`,
-        spec: { kind: "query", sql: text, parameters },
-      });
+      const step = `query-${++queries}`;
+      const inputs = `${staging?.fingerprint ?? execution.identity.id} ${text}`;
+      const spec = { kind: "query", sql: text, parameters } as const;
+      const own = staging !== undefined && text.includes(quoteTable(staging.table)) ? staging.table : undefined;
+      const status =
+        own === undefined
+          ? await runJob(execution, { step, inputs, spec })
+          : await inTurn((before) =>
+              runJob(execution, {
+                step,
+                inputs: `${inputs}${before}`,
+                spec: { ...spec, writes: [own] },
+                usable: isStaged(own),
+              }),
+            );
       return {
         ...finishedJob(status),
-        rowsOf: () => execution.services.warehouse.rows(status.jobId, { signal: execution.signal }),
+        rowsOf: () => warehouse.rows(status.jobId, { signal: execution.signal }),
       };
     },
   };

@@ -11,8 +11,8 @@ export interface JobRequest {
   /** Whatever distinguishes this job from the same step on other inputs: the fingerprint. */
   readonly inputs: string;
   readonly spec: JobSpec;
-  /** Whether the result of a job that somebody ran before is still there. */
-  readonly usable?: () => Promise<boolean>;
+  /** Whether the result of a job that somebody ran before is still there, and not that of the same work under the `next` id. */
+  readonly usable?: (next: string) => Promise<boolean>;
 }
 
 /** Attempts at one piece of work that anybody makes, ever: a bound against a loop, not a policy. */
@@ -41,7 +41,8 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
     const status = await warehouse.wait(jobId, { timeoutMs: settings.waitMs, signal });
     if (status.labels["sluice_spec"] !== labels.sluice_spec) continue;
     if (status.state === "succeeded") {
-      if (submitted === "accepted" || request.usable === undefined || (await request.usable())) return status;
+      if (submitted === "accepted" || request.usable === undefined || (await request.usable(`${base}-a${attempt + 1}`)))
+        return status;
       continue;
     }
     if (status.state !== "failed") {

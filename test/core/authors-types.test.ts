@@ -7,7 +7,8 @@ import { job } from "../../lib/core/job.ts";
 import { daily } from "../../lib/core/partitions.ts";
 import { bigquery, gcs, secret } from "../../lib/core/resources.ts";
 import { assetSensor, objectSensor, skip } from "../../lib/core/sensor.ts";
-import { sql } from "../../lib/core/sql.ts";
+import { renderSql, sql } from "../../lib/core/sql.ts";
+import { materializeInMemory } from "../../lib/testing/materialize-in-memory.ts";
 
 const nothing = async (): Promise<undefined> => undefined;
 const plain = asset({ key: "plain", materialize: nothing });
@@ -121,5 +122,24 @@ test("sql takes no plain object for a value", () => {
   // @ts-expect-error: an object is no value of a query
   void sql`SELECT ${{ a: 1 }}`;
   // @ts-expect-error: undefined is no value of a query
-  void sql`SELECT ${undefined}`;
+  assert.throws(() => sql`SELECT ${undefined}`, /the value after "SELECT " is undefined/);
+  const text = ((): string | undefined => "a")();
+  // @ts-expect-error: nor is what may be undefined
+  void sql`SELECT ${text}`;
+});
+
+test("the table of the run goes into a statement as it is, and is missed without a target", async () => {
+  const made = asset({
+    key: "made",
+    target: { table: { dataset: "d", table: "t" }, slot: "table" },
+    materialize: async ({ target }) => {
+      assert.equal(renderSql(sql`TRUNCATE TABLE ${target}`, () => assert.fail()).text, "TRUNCATE TABLE `d.t`");
+    },
+  });
+  await materializeInMemory(made, {});
+  const bare = asset({
+    key: "bare",
+    materialize: async ({ target }) => void sql`TRUNCATE TABLE ${target}`,
+  });
+  await assert.rejects(materializeInMemory(bare, {}), /the value after "TRUNCATE TABLE " is undefined/);
 });

@@ -17,6 +17,9 @@ async function submit(id: string, spec: JobSpec): Promise<void> {
   process.stdout.write(`${id}\n`);
 }
 
+const log = { dataset: "shop", table: "log" };
+await submit(`log_${round}`, { kind: "query", sql: "CREATE TABLE IF NOT EXISTS shop.log (n INT64)", writes: [log] });
+
 for (let i = 0; i < 1000; i++) {
   const month = String((i % 12) + 1).padStart(2, "0");
   const source = { dataset: "shop", table: `staged_${round}_${i}` };
@@ -27,8 +30,13 @@ for (let i = 0; i < 1000; i++) {
     destination: source,
   });
   await warehouse.wait(`load_${round}_${i}`, { timeoutMs: 60_000 });
-  // Nobody waits for these two: whatever the moment of the kill, some are pending or running.
+  // Nobody waits for these three: whatever the moment of the kill, some are pending or running.
   await submit(`whole_${round}_${i}`, { kind: "copy", source, destination: { dataset: "shop", table: "clean" } });
+  await submit(`add_${round}_${i}`, {
+    kind: "query",
+    sql: i % 2 === 0 ? `INSERT INTO shop.log (n) VALUES (${i})` : "UPDATE shop.log SET n = n + 1 WHERE true",
+    writes: [log],
+  });
   const destination = { dataset: "shop", table: "months", partition: `2024${month}` };
   await submit(`part_${round}_${i}`, {
     kind: "copy",

@@ -182,8 +182,11 @@ test(
           for (const month of published) assert.ok(months.includes(month), `month ${month + 1} is not whole`);
           assert.deepEqual(await look(warehouse, "SELECT MOD(COUNT(*), 5000) FROM shop.months"), [0]);
         }
+        const added = await warehouse.describe(ref("log"));
         await warehouse.close();
         assert.deepEqual(await inside(file, "SELECT id FROM file._sluice.jobs WHERE state <> 'succeeded'"), []);
+        const inserts = "SELECT count(*) FROM file._sluice.jobs WHERE id LIKE 'add%' AND spec LIKE '%INSERT%'";
+        assert.equal(Number(added?.rows ?? 0), Number((await inside(file, inserts))[0]), "each INSERT is there once");
         const left = `${physicalTables("t")} AND table_name NOT IN (SELECT physical FROM file._sluice.tables)`;
         assert.deepEqual(await inside(file, left), []);
       }
@@ -270,13 +273,14 @@ test("a dataset may be called like the file; names that this engine cannot tell 
     options: { maxBadRecords: 1 },
   } as const;
   await fail(json, "invalid", "maxBadRecords");
-  for (const sql of [
-    "CREATE TABLE shop.x AS SELECT 1",
-    "DELETE FROM shop.shop WHERE true",
-    "WITH x AS (SELECT 1) DELETE FROM shop.shop",
-  ]) {
-    await fail({ kind: "query", sql }, "invalidQuery");
-  }
+  const reserved = { kind: "query", sql: "SELECT 1 AS x", writes: [{ dataset: "main", table: "t" }] } as const;
+  await assert.rejects(subject.warehouse.submit("b", reserved, {}), /reserved/);
+  const cased = { kind: "query", sql: "CREATE TABLE shop.Shop AS SELECT 1 AS n", writes: [ref("Shop")] } as const;
+  await fail(cased, "invalid", "shop.Shop", "case");
+  await fail(
+    { kind: "query", sql: "WITH x AS (SELECT 1) DELETE FROM shop.shop", writes: [ref("shop")] },
+    "invalidQuery",
+  );
   assert.deepEqual(await values("shop"), [1]);
   await subject.close();
 });
@@ -310,18 +314,25 @@ test("the rows of a table are counted right through every change", async () =>
     assert.equal(await warehouse.drop({ ...ref("other"), partition: "20240101" }), true);
     assert.equal(await warehouse.drop({ ...ref("days"), partition: "20240102" }), true);
     assert.equal(await warehouse.drop({ ...ref("days"), partition: "20240102" }), false);
+    await succeed({ kind: "copy", source: ref("three"), destination: ref("made") });
+    const change = (sql: string): Promise<unknown> => succeed({ kind: "query", sql, writes: [ref("made")] });
+    await change("INSERT INTO shop.made (n) VALUES (7), (8)");
+    await change("INSERT INTO shop.made (n) SELECT n FROM shop.made");
+    await change("DELETE FROM shop.made WHERE n = 7");
+    await change("MERGE shop.made t USING (SELECT 99 AS m) s ON t.n = s.m WHEN NOT MATCHED THEN INSERT (n) VALUES (m)");
+    await checkCounts(warehouse, "made", "three");
     for (const table of ["shared", "two"])
       await warehouse.extend(
         ref(table),
         [column("more", "STRING")],
         (await warehouse.describe(ref(table)))?.etag ?? "",
       );
-    const names = ["two", "three", "days", "shared", "other"];
+    const names = ["two", "three", "days", "shared", "other", "made"];
     await checkCounts(warehouse, ...names);
     const described = await Promise.all(names.map((name) => warehouse.describe(ref(name))));
     assert.deepEqual(
       described.map((info) => info?.rows),
-      [2, 3, 3, 6, 2],
+      [2, 3, 3, 6, 2, 9],
     );
     await warehouse.close();
 
@@ -361,6 +372,64 @@ test("what a wait, an inspection and a description say is what the file says, at
     assert.deepEqual(await again.warehouse.describe(ref("clean")), described);
     await again.close();
   }));
+
+test("statements leave no physical table behind, whether they succeed, fail or are cancelled", async () => {
+  const subject = await setup();
+  const { warehouse, folder, file } = subject;
+  const { fill, run, succeed, values } = worldOf(subject);
+  await fill("orders", n, [{ n: 1 }, { n: 2 }]);
+  const change = (sql: string) => ({ kind: "query", sql, writes: [ref("orders"), ref("gone")] }) as const;
+  await succeed(change("UPDATE shop.orders SET n = n + 1 WHERE true"));
+  await succeed(change("CREATE OR REPLACE TABLE shop.gone AS SELECT n FROM shop.orders"));
+  await succeed(change("DROP TABLE shop.gone"));
+  assert.equal(
+    (await run(change("UPDATE shop.orders SET n = CAST(CONCAT('x', n) AS INT64) WHERE true"))).state,
+    "failed",
+  );
+  const long = "UNNEST(GENERATE_ARRAY(1, 1000000))";
+  const slow = change(`INSERT INTO shop.orders (n) SELECT COUNT(*) FROM ${long} AS a, ${long} AS b WHERE a < b`);
+  await warehouse.submit("slow", slow, {});
+  while ((await warehouse.inspect("slow"))?.state === "pending") await pause(1);
+  await warehouse.cancel("slow");
+  assert.equal((await warehouse.wait("slow", { timeoutMs: 10_000 })).error?.reason, "stopped");
+  assert.deepEqual(await values("orders"), [2, 3]);
+  await warehouse.close();
+  assert.equal((await inside(file, physicalTables("t"))).length, 1, folder);
+  await subject.close();
+});
+
+test("what is not supported in a change is refused by its name and place", async () => {
+  const subject = await setup();
+  const { fill, fail, succeed } = worldOf(subject);
+  await fill("rows", n, [{ n: 1 }]);
+  await succeed({
+    kind: "copy",
+    source: ref("rows"),
+    destination: { ...ref("days"), partition: "20240101" },
+    partitioning: { type: "DAY" },
+  });
+  for (const [sql, ...words] of [
+    ["CREATE VIEW shop.days AS SELECT 1 AS n", "column 13", "CREATE VIEW"],
+    ["CREATE OR REPLACE TABLE shop.days PARTITION BY _PARTITIONDATE AS SELECT 1 AS n", "BY _PARTITIONDATE"],
+    ["CREATE OR REPLACE TABLE shop.days PARTITION BY n AS SELECT 1 AS n", "column 25", "BY n"],
+    ["CREATE OR REPLACE TABLE shop.days PARTITION BY DATE_TRUNC(d, YEAR) AS SELECT CURRENT_DATE() AS d", "(d, YEAR)"],
+    ["CREATE OR REPLACE TABLE shop.days OPTIONS(description = 'x') AS SELECT 1 AS n", "OPTIONS"],
+    ["INSERT INTO shop.days (n) VALUES (1)", "ingestion time"],
+    ["UPDATE shop.days SET n = 1 WHERE true", "column 8", "ingestion time"],
+    ["ALTER TABLE shop.days ADD COLUMN m INT64", "ALTER"],
+    ["BEGIN DELETE FROM shop.days WHERE true; END", "BEGIN"],
+  ] as const) {
+    await fail(
+      { kind: "query", sql, writes: [ref("days")] },
+      "invalidQuery",
+      "line 1",
+      "the embedded engine",
+      ...words,
+    );
+  }
+  assert.equal((await subject.warehouse.describe(ref("days")))?.rows, 1);
+  await subject.close();
+});
 
 test("tables that show the same rows leave none behind when they are dropped at once", async () => {
   const subject = await setup();

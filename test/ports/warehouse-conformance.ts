@@ -9,6 +9,7 @@ import { jobScenarios } from "./warehouse/jobs.ts";
 import { loadScenarios } from "./warehouse/loads.ts";
 import { partitionScenarios } from "./warehouse/partitions.ts";
 import { queryScenarios } from "./warehouse/queries.ts";
+import { statementScenarios } from "./warehouse/statements.ts";
 import { tableScenarios } from "./warehouse/tables.ts";
 import { worldOf, type WarehouseUnderTest } from "./warehouse/world.ts";
 
@@ -19,7 +20,14 @@ export function warehouseConformance(
   setup: () => Promise<WarehouseUnderTest>,
   options: { readonly deviations?: Readonly<Record<string, string>> } = {},
 ): void {
-  const scenarios = { ...jobScenarios, ...tableScenarios, ...partitionScenarios, ...loadScenarios, ...queryScenarios };
+  const scenarios = {
+    ...jobScenarios,
+    ...tableScenarios,
+    ...partitionScenarios,
+    ...loadScenarios,
+    ...queryScenarios,
+    ...statementScenarios,
+  };
   const deviations = new Map(Object.entries(options.deviations ?? {}));
   describe(`${name}: warehouse`, () => {
     for (const [title, scenario] of Object.entries(scenarios)) {
