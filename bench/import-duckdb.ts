@@ -4,8 +4,8 @@
  */
 import process from "node:process";
 import { join } from "node:path";
-import { openSession } from "../lib/local/duckdb-session.ts";
-import { catalog, quoteName, quoteText } from "../lib/local/duckdb-sql.ts";
+import { openSession } from "../lib/local/duckdb/session.ts";
+import { catalog, quoteName, quoteText } from "../lib/local/duckdb/sql.ts";
 import { flightsFile, peakMb } from "./measure.ts";
 
 const [home = "", how = "bare"] = process.argv.slice(2);

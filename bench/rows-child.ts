@@ -5,7 +5,7 @@ import process from "node:process";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { z } from "zod";
 import { rowCodec } from "../lib/core/row-codec.ts";
-import { parquetWriter } from "../lib/runtime/parquet-writer.ts";
+import { parquetWriter } from "../lib/runtime/parquet/writer.ts";
 import { peakMb } from "./measure.ts";
 
 const [file = "", how = "", rowsText = "0"] = process.argv.slice(2);

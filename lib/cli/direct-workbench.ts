@@ -71,7 +71,7 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
 
     async query(sql, signal) {
       const { folderObjectStore } = await import("../local/folder-object-store.ts");
-      const { openDuckdbWarehouse } = await import("../local/duckdb-warehouse.ts");
+      const { openDuckdbWarehouse } = await import("../local/duckdb/warehouse.ts");
       await mkdir(home, { recursive: true });
       const clock = systemClock();
       const { resolveUri } = folderObjectStore({ root: join(home, "buckets"), clock });

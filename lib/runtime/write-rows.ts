@@ -2,8 +2,8 @@
 import { PermanentError } from "../core/errors.ts";
 import type { Column } from "../core/table.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
-import { parquetWriter } from "./parquet-writer.ts";
-import type { ParquetOptions, Row } from "./parquet-writer.ts";
+import { parquetWriter } from "./parquet/writer.ts";
+import type { ParquetOptions, Row } from "./parquet/writer.ts";
 import type { StagedPart } from "./staged-rows.ts";
 
 export interface RowDestination {

@@ -8,7 +8,7 @@ import type { Column } from "../../lib/core/table.ts";
 import { folderObjectStore } from "../../lib/local/folder-object-store.ts";
 import type { FolderObjectStore } from "../../lib/local/folder-object-store.ts";
 import { systemClock } from "../../lib/local/system-clock.ts";
-import type { Row } from "../../lib/runtime/parquet-writer.ts";
+import type { Row } from "../../lib/runtime/parquet/writer.ts";
 import { writeRows } from "../../lib/runtime/write-rows.ts";
 import type { RowDestination } from "../../lib/runtime/write-rows.ts";
 import { openDuck } from "../support/parquet.ts";
