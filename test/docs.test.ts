@@ -5,6 +5,7 @@ import { filesBelow, textOf } from "./support/tree.ts";
 
 /** Where the code of a block is, by the name in its first line. */
 const SOURCES: Readonly<Record<string, string>> = {
+  "functions/passing.ts": "test/e2e/bigquery-run.test.ts",
   "functions/profiles.ts": "test/support/profiles.ts",
   "test/profiles.test.ts": "test/testing/materialize-in-memory.test.ts",
 };

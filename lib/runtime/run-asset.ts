@@ -71,7 +71,8 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
   const placed: Placed = { target: asset.target, partitions: asset.partitions };
   for (let round = 1; round <= services.settings.maxRestarts; round++) {
     const ending = await materializeOnce(plan, asset.target).catch(async (error: unknown) => {
-      if (isOver(error)) await dropLeftovers(execution, placed, destinationOf(placed, plan.partition));
+      if (isLast(execution, asset, error))
+        await dropLeftovers(execution, placed, destinationOf(placed, plan.partition));
       throw error;
     });
     if (ending !== "inputs-changed") return ending;
@@ -168,7 +169,7 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
     if (run !== undefined) return { kind: "ended", run };
   } catch (error) {
     // Another try may use the staging; what is over has no use for it.
-    if (isOver(error)) await drop();
+    if (isLast(execution, asset, error)) await drop();
     throw error;
   }
   await drop();

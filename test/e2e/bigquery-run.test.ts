@@ -43,7 +43,7 @@ const scores = intervalGcsImportAsset({
 
 const table = { dataset: "gitcoin", table: "passing" };
 
-const passing = asset({
+export const passing = asset({
   key: "gitcoin/passing",
   target: { table, slot: "table" },
   partitions: daily({ start: "2024-05-01" }),
