@@ -128,7 +128,8 @@ function migrate(database: DatabaseSync, file: string, format: SqliteFormat): vo
     }
     return version;
   };
-  if (check() === newest) return;
+  // One snapshot: another process may be making the file between two of the questions.
+  if (transaction(database, check, "DEFERRED") === newest) return;
   transaction(database, () => {
     // Another process may have done it meanwhile.
     for (const migration of format.migrations.slice(check())) database.exec(migration);
@@ -136,9 +137,9 @@ function migrate(database: DatabaseSync, file: string, format: SqliteFormat): vo
   });
 }
 
-/** The write lock is taken first, so that what `work` reads cannot change before it writes. */
-function transaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec("BEGIN IMMEDIATE");
+/** By default the write lock is taken first, so that what `work` reads cannot change before it writes. */
+function transaction<T>(database: DatabaseSync, work: () => T, lock: "IMMEDIATE" | "DEFERRED" = "IMMEDIATE"): T {
+  database.exec(`BEGIN ${lock}`);
   try {
     const result = work();
     database.exec("COMMIT");
