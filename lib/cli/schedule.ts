@@ -1,5 +1,5 @@
 /** Which schedules are due: pure, from the cron lines, what was fired last, and the time. */
-import { Cron } from "croner";
+import { cronLine } from "../core/cron.ts";
 import { messageOf } from "../core/errors.ts";
 
 export interface Schedule {
@@ -27,16 +27,15 @@ export function planTicks(schedules: readonly Schedule[], cursors: ReadonlyMap<s
   let nextAt: number | undefined;
   for (const { asset, cron, timeZone } of schedules) {
     try {
-      const line = new Cron(cron, { timezone: timeZone, paused: true });
-      const next = line.nextRun(new Date(now))?.getTime();
+      const line = cronLine(cron, timeZone);
+      const next = line.next(now);
       if (next !== undefined && (nextAt === undefined || next < nextAt)) nextAt = next;
       const cursor = cursors.get(asset);
       if (cursor === undefined) {
         fresh.push(asset);
         continue;
       }
-      // The moment itself is over: the line is asked for what lies before the next millisecond.
-      const last = lastTick(line, now);
+      const last = line.last(now);
       if (last !== undefined && last > cursor) due.push({ asset, tick: last });
     } catch (error) {
       problems.push(
@@ -45,10 +44,4 @@ export function planTicks(schedules: readonly Schedule[], cursors: ReadonlyMap<s
     }
   }
   return { due, fresh, nextAt, problems };
-}
-
-/** The latest tick up to and including `now`. Cron has no finer step than a second. */
-function lastTick(line: Cron, now: number): number | undefined {
-  const [last] = line.previousRuns(1, new Date(Math.floor(now / 1_000) * 1_000 + 1_000));
-  return last?.getTime();
 }

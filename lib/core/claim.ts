@@ -3,7 +3,7 @@
  * Clocks decide only when a takeover may be tried; the fencing token decides who commits.
  */
 import type { Decision, PartitionDocument, RunDocument, Write } from "./documents.ts";
-import { put, ref } from "./documents.ts";
+import { decided, put, ref } from "./documents.ts";
 import { endRun } from "./ending.ts";
 import type { SluiceEvent } from "./events.ts";
 import type { RunRequest } from "./request.ts";
@@ -54,9 +54,8 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
 
   const sealed = partition?.seal !== undefined && request.unseal !== true;
   if (sealed) {
-    const ended = newRun(identity, request, run, now);
-    return endRun(
-      { run: ended, partition },
+    const decision = endRun(
+      { run: newRun(identity, request, run, now), partition },
       {
         identity,
         now,
@@ -64,8 +63,8 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
         code: "sealed",
         reason: `${where(identity)} was cleaned up and takes no more runs; put all its files back and run it with --unseal`,
       },
-      { kind: "ended" },
     );
+    return { ...decision, result: { kind: "ended", run: decision.result } };
   }
 
   // A sleeper is woken by its time and by nothing else, whoever has its partition meanwhile.
@@ -210,8 +209,4 @@ export function renew(
 
 function where(identity: RunIdentity): string {
   return identity.partition === "" ? identity.name : `${identity.name} ${identity.partition}`;
-}
-
-function decided<T>(result: T): Decision<T> {
-  return { result, writes: [], events: [] };
 }

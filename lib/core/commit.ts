@@ -17,7 +17,7 @@ import type {
   SlotCommit,
   Write,
 } from "./documents.ts";
-import { put, ref } from "./documents.ts";
+import { decided, put, ref } from "./documents.ts";
 import type { SluiceEvent } from "./events.ts";
 import type { OutboxMessage } from "./request.ts";
 import { settled, slotRef } from "./slot.ts";
@@ -174,8 +174,4 @@ function finishRun(
     outbox,
   };
   return { run, partition };
-}
-
-function decided<T>(result: T): Decision<T> {
-  return { result, writes: [], events: [] };
 }

@@ -2,23 +2,36 @@
 import { Cron } from "croner";
 import { DefinitionError, messageOf } from "./errors.ts";
 
-/** The latest tick up to and including `now`; `undefined` before the first. Throws `DefinitionError` for an unreadable line. */
+export interface CronLine {
+  /** The latest tick up to and including `now`; `undefined` before the first. */
+  last(now: number): number | undefined;
+  /** The first tick after `now`. */
+  next(now: number): number | undefined;
+}
+
+/** A line that can be asked several times. Throws the parser's own error, here or when it is asked, for an unreadable one. */
+export function cronLine(cron: string, timeZone: string): CronLine {
+  const line = new Cron(cron, { timezone: timeZone, paused: true });
+  return {
+    // The line is asked for what lies before the next second: it has no finer step.
+    last: (now) => line.previousRuns(1, new Date(Math.floor(now / 1_000) * 1_000 + 1_000))[0]?.getTime(),
+    next: (now) => line.nextRun(new Date(now))?.getTime(),
+  };
+}
+
+/** As `CronLine.last`; throws `DefinitionError` for an unreadable line or time zone. */
 export function lastTick(cron: string, timeZone: string, now: number): number | undefined {
-  // The line is asked for what lies before the next second: it has no finer step.
-  const [last] = readCron(cron, timeZone).previousRuns(1, new Date(Math.floor(now / 1_000) * 1_000 + 1_000));
-  return last?.getTime();
+  return ask(cron, timeZone, (line) => line.last(now));
 }
 
-/** The first tick after `now`. */
+/** As `CronLine.next`; throws `DefinitionError` for an unreadable line or time zone. */
 export function nextTick(cron: string, timeZone: string, now: number): number | undefined {
-  return readCron(cron, timeZone).nextRun(new Date(now))?.getTime();
+  return ask(cron, timeZone, (line) => line.next(now));
 }
 
-function readCron(cron: string, timeZone: string): Cron {
+function ask<T>(cron: string, timeZone: string, question: (line: CronLine) => T): T {
   try {
-    const line = new Cron(cron, { timezone: timeZone, paused: true });
-    line.nextRun(); // the time zone is looked at only here
-    return line;
+    return question(cronLine(cron, timeZone));
   } catch (error) {
     throw new DefinitionError(
       `the cron line ${JSON.stringify(cron)} in ${timeZone} cannot be read: ${messageOf(error)}`,

@@ -197,6 +197,11 @@ export interface Decision<T> {
   readonly events: readonly SluiceEvent[];
 }
 
+/** A decision that changes nothing. */
+export function decided<T>(result: T): Decision<T> {
+  return { result, writes: [], events: [] };
+}
+
 export function ref<K extends DocumentKind>(kind: K, id: string): Ref<K> {
   return { kind, id };
 }

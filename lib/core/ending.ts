@@ -4,7 +4,7 @@
  */
 import { topicOf } from "./asset-key.ts";
 import type { Decision, InputObject, PartitionDocument, RunDocument, Write } from "./documents.ts";
-import { put, ref } from "./documents.ts";
+import { decided, put, ref } from "./documents.ts";
 import type { Metadata, SluiceEvent } from "./events.ts";
 import type { OutboxMessage, RunRequest } from "./request.ts";
 import { eventOf, holds, lockRef, partitionRef, putDue } from "./run-identity.ts";
@@ -81,16 +81,14 @@ export function end(
 ): Decision<RunDocument | undefined> {
   if (state.run === undefined || state.partition === undefined || !holds(state.partition, input.token))
     return decided(undefined);
-  const decision = endRun({ run: state.run, partition: state.partition }, input, { kind: "ended" });
-  return { ...decision, result: decision.result.run };
+  return endRun({ run: state.run, partition: state.partition }, input);
 }
 
 /** The writes that end a run and free its partition; whatever waited for the partition is requested again. */
 export function endRun(
   state: { readonly run: RunDocument; readonly partition: PartitionDocument | undefined },
   input: EndRequest,
-  outcome: { readonly kind: "ended" },
-): Decision<{ readonly kind: "ended"; readonly run: RunDocument }> {
+): Decision<RunDocument> {
   const { identity, now } = input;
   const freed = free(state.partition, identity.id);
   const outbox = [...(input.outbox ?? []), ...freed.outbox];
@@ -117,7 +115,7 @@ export function endRun(
     writes.push(put(ref("cursor", input.cursor.id), { value: input.cursor.value, at: now }));
   }
   writes.push(dueAfterEnd(run, false, now));
-  return { result: { ...outcome, run }, writes, events: [...(input.events ?? []), endEvent(input, run)] };
+  return { result: run, writes, events: [...(input.events ?? []), endEvent(input, run)] };
 }
 
 function endEvent(input: EndRequest, run: RunDocument): SluiceEvent {
@@ -198,8 +196,4 @@ export function putAway({ partition }: Pick<RunState, "partition">, input: { rea
   if (partition?.finish?.runId !== input.runId) return decided(undefined);
   const { finish, ...done } = partition;
   return { result: undefined, writes: [put(partitionRef(partition.name, partition.partition), done)], events: [] };
-}
-
-function decided<T>(result: T): Decision<T> {
-  return { result, writes: [], events: [] };
 }

@@ -8,7 +8,7 @@
  * Whoever meets a stranger's open intent first makes sure which of the two it is, then goes on.
  */
 import type { Decision, Intent, PartitionDocument, Ref, SlotDocument } from "./documents.ts";
-import { put, ref } from "./documents.ts";
+import { decided, put, ref } from "./documents.ts";
 import { holds } from "./run-identity.ts";
 import type { RunIdentity } from "./run-identity.ts";
 import type { SluiceEvent } from "./events.ts";
@@ -133,8 +133,4 @@ export function settled(intent: Intent, outcome: "rolled-forward" | "closed", at
     jobId: intent.jobId,
     outcome,
   };
-}
-
-function decided<T>(result: T): Decision<T> {
-  return { result, writes: [], events: [] };
 }

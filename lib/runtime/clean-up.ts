@@ -12,15 +12,17 @@ import type { EventBody, SluiceEvent } from "../core/events.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import { compareInputs, uriOf } from "../core/inputs.ts";
-import { parseWindow, tableSuffix, windowKey } from "../core/interval.ts";
+import { parseWindow, windowKey } from "../core/interval.ts";
 import type { Window } from "../core/interval.ts";
 import { compileObjectSource, routeObject } from "../core/object-source.ts";
 import type { ObjectMatcher, ObjectSource } from "../core/object-source.ts";
 import { parsePartition } from "../core/partitions.ts";
 import type { CleanUpReport, CleanUpRequest } from "../core/resources.ts";
 import { seal } from "../core/seal.ts";
+import { destinationOf, rawOf } from "../core/placement.ts";
 import { slotRef } from "../core/slot.ts";
 import { formatTable } from "../core/table.ts";
+import type { TableRef } from "../core/table.ts";
 import type { Execution } from "./execution.ts";
 
 const DAY_MS = 86_400_000;
@@ -111,7 +113,8 @@ async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promi
   }
   if (work.dryRun) {
     work.deleted.push(...there.filter(isHandled).map(uriOf));
-    if (asset.target?.keepRaw === true) work.droppedTables.push(rawName(asset, window));
+    const raw = rawTable(asset, window);
+    if (raw !== undefined) work.droppedTables.push(formatTable(raw));
     return;
   }
   const sealed = await sealInterval(work, partition);
@@ -185,11 +188,12 @@ function sealInterval(
   partition: PartitionDocument,
 ): Promise<ReturnType<typeof seal>["result"]> {
   const { events, clock } = execution.services;
-  const { target } = asset;
-  const window = parseWindow(asset.source?.interval ?? "daily", partition.partition);
+  const { target, partitions } = asset;
   const shared = target?.slot !== "partition";
-  const suffix = shared ? {} : { partition: tableSuffix(asset.source?.interval ?? "daily", window.start) };
-  const slot = target === undefined ? ref("slot", `none|${asset.key}`) : slotRef({ ...target.table, ...suffix });
+  const slot =
+    target === undefined
+      ? ref("slot", `none|${asset.key}`)
+      : slotRef(destinationOf({ target, partitions }, parsePartition(partitions, partition.partition)));
   const refs = { partition: partitionRef(asset.key, partition.partition), slot, asset: ref("asset", asset.key) };
   const identity = {
     id: execution.identity.id,
@@ -236,26 +240,17 @@ async function keep(
 
 async function dropRaw(work: CleanUp, partition: PartitionDocument, window: Window): Promise<void> {
   const { asset, execution } = work;
-  if (asset.target?.keepRaw !== true) return;
   const table = rawTable(asset, window);
+  if (table === undefined) return;
   const name = formatTable(table);
   if (!(await execution.services.warehouse.drop(table))) return;
   work.droppedTables.push(name);
   await record(work, partition, `dropped-${name}`, { type: "table.dropped", table: name, reason: "past retention" });
 }
 
-function rawTable(asset: AssetDefinition, window: Window): { project?: string; dataset: string; table: string } {
-  const { target, source } = asset;
-  const base = target?.table ?? { dataset: "", table: "" };
-  return {
-    ...base,
-    dataset: target?.stagingDataset ?? base.dataset,
-    table: `${base.table}__${tableSuffix(source?.interval ?? "daily", window.start)}`,
-  };
-}
-
-function rawName(asset: AssetDefinition, window: Window): string {
-  return formatTable(rawTable(asset, window));
+/** The raw table of an interval; `undefined` for an asset that keeps none. */
+function rawTable({ target, partitions }: AssetDefinition, window: Window): TableRef | undefined {
+  return target === undefined ? undefined : rawOf({ target, partitions }, window);
 }
 
 function record({ execution }: CleanUp, partition: PartitionDocument, what: string, body: EventBody): Promise<void> {

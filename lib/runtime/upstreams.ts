@@ -26,6 +26,15 @@ export async function readUpstreams(
   partition: string,
 ): Promise<readonly UpstreamFact[]> {
   const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
+  return upstreamFacts(reader, asset, partition, own);
+}
+
+async function upstreamFacts(
+  reader: UpstreamReader,
+  asset: Follower,
+  partition: string,
+  own: PartitionDocument | undefined,
+): Promise<readonly UpstreamFact[]> {
   const facts: UpstreamFact[] = [];
   for (const key of asset.deps) {
     const upstream = reader.assets.get(key);
@@ -50,7 +59,7 @@ export async function readFacts(
   now: number,
 ): Promise<Facts> {
   const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
-  const upstreams = await readUpstreams(reader, asset, partition);
+  const upstreams = await upstreamFacts(reader, asset, partition, own);
   const latest = latestPartition(asset.partitions, now)?.key;
   const tick = tickOf(asset.automation, now);
   return {

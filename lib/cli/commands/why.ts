@@ -2,7 +2,6 @@ import { Command } from "commander";
 import { explain } from "../../core/condition.ts";
 import type { Explained } from "../../core/condition.ts";
 import { formatPartition, latestPartition } from "../../core/partitions.ts";
-import { partitionRef } from "../../core/run-identity.ts";
 import { readFacts } from "../../runtime/upstreams.ts";
 import { checkPartition, example, findAsset } from "../command.ts";
 import type { Runner } from "../command.ts";
@@ -51,7 +50,7 @@ async function choosePartition(store: ReadableStore, asset: AssetEntry, wanted: 
   const newest = await store.get("asset", asset.key);
   const latest = newest?.partition ?? latestPartition(asset.partitions, Date.now())?.key;
   if (latest === undefined) throw new UsageError(`${asset.key} has no newest partition: name one with --partition`);
-  return (await store.get("partition", partitionRef(asset.key, latest).id))?.partition ?? latest;
+  return latest;
 }
 
 function treeLines({ label, value, because, events, parts }: Explained, indent: string): string[] {

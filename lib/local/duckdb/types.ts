@@ -7,38 +7,16 @@
 import { DuckDBTypeId, type DuckDBType } from "@duckdb/node-api";
 import { PermanentError } from "../../core/errors.ts";
 import type { Column, ColumnType } from "../../core/table.ts";
+import { storedScalars } from "../googlesql/type.ts";
 import { quoteName } from "./sql.ts";
-
-/** What a column is stored as. BIGNUMERIC has 20 digits before the point and 18 after it here; BigQuery has 38 and 38. */
-const stored: Readonly<Record<Exclude<ColumnType, "STRUCT">, string>> = {
-  BOOL: "BOOLEAN",
-  INT64: "BIGINT",
-  FLOAT64: "DOUBLE",
-  NUMERIC: "DECIMAL(38,9)",
-  BIGNUMERIC: "DECIMAL(38,18)",
-  STRING: "VARCHAR",
-  BYTES: "BLOB",
-  DATE: "DATE",
-  DATETIME: "TIMESTAMP",
-  TIME: "TIME",
-  TIMESTAMP: "TIMESTAMPTZ",
-  JSON: "JSON",
-  GEOGRAPHY: "VARCHAR",
-  INTERVAL: "INTERVAL",
-};
 
 /** The DuckDB type of a column, in SQL. */
 export function storedType(column: Column): string {
   const one =
     column.type === "STRUCT"
       ? `STRUCT(${(column.fields ?? []).map((field) => `${quoteName(field.name)} ${storedType(field)}`).join(", ")})`
-      : stored[column.type];
+      : storedScalars[column.type];
   return column.mode === "REPEATED" ? `${one}[]` : one;
-}
-
-/** The DuckDB type that a scalar BigQuery type is stored as, in SQL. */
-export function storedScalar(type: Exclude<ColumnType, "STRUCT">): string {
-  return stored[type];
 }
 
 const scalars: ReadonlyMap<DuckDBTypeId, ColumnType> = new Map([

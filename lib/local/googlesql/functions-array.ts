@@ -111,6 +111,19 @@ const generateTimes =
     return { at: site.at, type: arrayOf(type), sql };
   };
 
+/** The element at one end; `index` is its place, counted from 1. */
+const endOf =
+  (name: string, index: (array: string) => string): Rule =>
+  (site) => {
+    arity(site, 1);
+    const { value, element } = list(site);
+    const sql = bind(
+      [value],
+      (x) => `CASE WHEN len(${x}) = 0 THEN ${fail(`${name} of an empty array`)} ELSE ${x}[${index(x)}] END`,
+    );
+    return { at: site.at, type: element, sql };
+  };
+
 export const arrayFunctions: Readonly<Record<string, Rule>> = {
   ARRAY_LENGTH: (site) => {
     arity(site, 1);
@@ -122,30 +135,8 @@ export const arrayFunctions: Readonly<Record<string, Rule>> = {
     const { value } = list(site);
     return { at: site.at, type: value.type, sql: `list_reverse(${value.sql})` };
   },
-  ARRAY_FIRST: (site) => {
-    arity(site, 1);
-    const { value, element } = list(site);
-    return {
-      at: site.at,
-      type: element,
-      sql: bind(
-        [value],
-        (x) => `CASE WHEN len(${x}) = 0 THEN ${fail("ARRAY_FIRST of an empty array")} ELSE ${x}[1] END`,
-      ),
-    };
-  },
-  ARRAY_LAST: (site) => {
-    arity(site, 1);
-    const { value, element } = list(site);
-    return {
-      at: site.at,
-      type: element,
-      sql: bind(
-        [value],
-        (x) => `CASE WHEN len(${x}) = 0 THEN ${fail("ARRAY_LAST of an empty array")} ELSE ${x}[len(${x})] END`,
-      ),
-    };
-  },
+  ARRAY_FIRST: endOf("ARRAY_FIRST", () => "1"),
+  ARRAY_LAST: endOf("ARRAY_LAST", (x) => `len(${x})`),
   ARRAY_TO_STRING: toText,
   GENERATE_ARRAY: generate,
   GENERATE_DATE_ARRAY: generateTimes(DATE, "DATE"),

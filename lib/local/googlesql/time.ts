@@ -5,7 +5,7 @@ import { refuse, type Place } from "./lexer.ts";
 import { checkedZone, utc, wallClock, zonedInstant, type Zone } from "./literal.ts";
 import { bindRange, inDateRange } from "./operators.ts";
 import type { Scope } from "./scope.ts";
-import { DATETIME, INT64, isScalar, typeText, type ScalarName, type Type } from "./type.ts";
+import { DATETIME, INT64, isScalar, typeText, type Type } from "./type.ts";
 import { bind, bindSql } from "./bind.ts";
 import { coerce, literalText, type Value } from "./value.ts";
 
@@ -218,8 +218,4 @@ export function timestampTrunc(part: Part, x: string, zone: Zone, at: Place): st
     bindSql(local, (name) => dateTimeTrunc(part, name, at)),
     (name) => zonedInstant(name, zone),
   );
-}
-
-export function isTimeType(name: ScalarName): name is TimeType {
-  return name === "DATE" || name === "DATETIME" || name === "TIMESTAMP" || name === "TIME";
 }

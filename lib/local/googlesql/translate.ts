@@ -15,7 +15,7 @@ import { collectTables } from "./tables.ts";
 import { tableRef } from "./from.ts";
 import { emitQuery } from "./query.ts";
 import { emptyScope } from "./scope.ts";
-import { arrayOf, columnFor, columnType, scalar, storedAs, typeText, type Type } from "./type.ts";
+import { arrayOf, columnType, scalar, storedAs, typeText, type Type } from "./type.ts";
 import { bindSql, fail, finished } from "./bind.ts";
 import type { Value } from "./value.ts";
 
@@ -217,9 +217,4 @@ export function storable(sql: string, type: Type): string {
     (x) =>
       `CASE WHEN list_count(${x}) < len(${x}) THEN ${fail("an array with a NULL element cannot be written")} ELSE ${x} END`,
   );
-}
-
-/** The schema of a table that holds these columns. */
-export function schemaOf(columns: Relation["columns"]): readonly Column[] {
-  return columns.map(({ name, type }, index) => columnFor(name ?? `f${index}_`, type));
 }

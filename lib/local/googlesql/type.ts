@@ -1,23 +1,9 @@
 /** GoogleSQL's types: how they are written, what they are stored as, and which may stand for which. */
-import type { Column } from "../../core/table.ts";
+import type { Column, ColumnType } from "../../core/table.ts";
 import type { TypeNode } from "./ast.ts";
 import { refuse, type Place } from "./lexer.ts";
 
-export type ScalarName =
-  | "BOOL"
-  | "INT64"
-  | "FLOAT64"
-  | "NUMERIC"
-  | "BIGNUMERIC"
-  | "STRING"
-  | "BYTES"
-  | "DATE"
-  | "DATETIME"
-  | "TIME"
-  | "TIMESTAMP"
-  | "JSON"
-  | "GEOGRAPHY"
-  | "INTERVAL";
+export type ScalarName = Exclude<ColumnType, "STRUCT">;
 
 export interface Field {
   /** What it is stored under: its name, or `_field_1` for the first without one. */
@@ -74,7 +60,8 @@ export function typeText(type: Type): string {
   return `STRUCT<${fields.join(", ")}>`;
 }
 
-const stored: Readonly<Record<ScalarName, string>> = {
+/** What a scalar is stored as. BIGNUMERIC has 20 digits before the point and 18 after it here; BigQuery has 38 and 38. */
+export const storedScalars: Readonly<Record<ScalarName, string>> = {
   BOOL: "BOOLEAN",
   INT64: "BIGINT",
   FLOAT64: "DOUBLE",
@@ -93,7 +80,7 @@ const stored: Readonly<Record<ScalarName, string>> = {
 
 /** The type's name in DuckDB. */
 export function storedAs(type: Type): string {
-  if (type.kind === "scalar") return stored[type.name];
+  if (type.kind === "scalar") return storedScalars[type.name];
   if (type.kind === "array") return `${storedAs(type.element)}[]`;
   return `STRUCT(${type.fields.map((field) => `${quoteField(field.name)} ${storedAs(field.type)}`).join(", ")})`;
 }
