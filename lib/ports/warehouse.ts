@@ -31,17 +31,19 @@ export type JobSpec =
       readonly kind: "copy";
       readonly source: TableRef;
       readonly destination: Destination;
+      /** Adds the rows to those that the destination holds, instead of replacing them. */
+      readonly append?: true;
       readonly partitioning?: TimePartitioning;
       readonly expiresAt?: number;
     }
   | {
-      /** One GoogleSQL statement with named parameters. */
+      /** One GoogleSQL statement, or a script of several, with named parameters. */
       readonly kind: "query";
       readonly sql: string;
       readonly parameters?: Readonly<Record<string, QueryParameter>>;
       /**
-       * The tables that the statement may create, change or drop; none where it is left out. A statement that would change
-       * any other table fails with the reason `accessDenied`, and changes nothing.
+       * The tables and views that the statement may create, change or drop; none where it is left out. A statement that would
+       * change any other one fails with the reason `accessDenied`, and changes nothing.
        */
       readonly writes?: readonly TableRef[];
       /** A limit that fails the job instead of billing more. Bytes. */
@@ -54,6 +56,8 @@ export interface JobError {
   readonly message: string;
   /** Whether the same job under a new id could succeed. */
   readonly retryable: boolean;
+  /** The earliest sensible time for that, from now on, where the reason tells: a quota comes back slowly. Milliseconds. */
+  readonly afterMs?: number;
 }
 
 export interface JobStatus {
@@ -70,8 +74,10 @@ export interface JobStatus {
 }
 
 export interface TableInfo {
+  /** Set for a view, which holds no rows of its own. */
+  readonly view?: true;
   readonly schema: readonly Column[];
-  /** Exact for tables that are not being written. */
+  /** Exact for tables that are not being written; 0 for a view. */
   readonly rows: number;
   readonly partitioning?: TimePartitioning;
   /** Changes whenever the table's schema or data does. */
@@ -79,9 +85,19 @@ export interface TableInfo {
   readonly expiresAt?: number;
 }
 
+/** What a query would do, found out without running it. */
+export interface DryRun {
+  /** The columns that it would return; none for a statement that changes a table, or a script. */
+  readonly schema: readonly Column[];
+  /** Bytes that it would read: an upper bound, by BigQuery's sizes of the columns that it names. */
+  readonly bytesProcessed: number;
+}
+
 export interface Warehouse {
   /** Accepts a job. `duplicate` when the id was ever used before, by whatever job; nothing happens then. */
   submit(jobId: string, spec: JobSpec, labels: Readonly<Record<string, string>>): Promise<"accepted" | "duplicate">;
+  /** Checks a query and says what it would read. Throws `PermanentError` (`invalidQuery`, `notFound`, `accessDenied`) with its place. */
+  dryRun(spec: Extract<JobSpec, { kind: "query" }>): Promise<DryRun>;
   inspect(jobId: string): Promise<JobStatus | undefined>;
   /** Asks the job to stop; it may succeed all the same. Its end is seen by `wait`. An ended or unknown job is left alone. */
   cancel(jobId: string): Promise<void>;

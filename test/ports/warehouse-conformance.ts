@@ -5,12 +5,16 @@
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { appendScenarios } from "./warehouse/appends.ts";
 import { jobScenarios } from "./warehouse/jobs.ts";
+import { limitScenarios } from "./warehouse/limits.ts";
 import { loadScenarios } from "./warehouse/loads.ts";
 import { partitionScenarios } from "./warehouse/partitions.ts";
 import { queryScenarios } from "./warehouse/queries.ts";
+import { scriptScenarios } from "./warehouse/scripts.ts";
 import { statementScenarios } from "./warehouse/statements.ts";
 import { tableScenarios } from "./warehouse/tables.ts";
+import { viewScenarios } from "./warehouse/views.ts";
 import { worldOf, type WarehouseUnderTest } from "./warehouse/world.ts";
 
 export type { WarehouseUnderTest } from "./warehouse/world.ts";
@@ -27,6 +31,10 @@ export function warehouseConformance(
     ...loadScenarios,
     ...queryScenarios,
     ...statementScenarios,
+    ...appendScenarios,
+    ...viewScenarios,
+    ...limitScenarios,
+    ...scriptScenarios,
   };
   const deviations = new Map(Object.entries(options.deviations ?? {}));
   describe(`${name}: warehouse`, () => {

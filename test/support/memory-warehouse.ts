@@ -64,7 +64,12 @@ export function memoryWarehouse(generationOf: (uri: string) => string | undefine
     const rows = allRows(spec.source);
     if (rows === undefined)
       return { reason: "notFound", message: `${formatTable(spec.source)} is not there`, retryable: false };
-    write(spec.destination, spec.destination.partition ?? "", rows, spec.destination.partition === undefined);
+    const { partition } = spec.destination;
+    const kept =
+      spec.append === true
+        ? (tables.get(formatTable(tableOf(spec.destination)))?.parts.get(partition ?? "") ?? [])
+        : [];
+    write(spec.destination, partition ?? "", [...kept, ...rows], partition === undefined && spec.append !== true);
     return { rows: rows.length };
   };
 

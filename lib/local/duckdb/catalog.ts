@@ -10,23 +10,36 @@
  */
 import { PermanentError } from "../../core/errors.ts";
 import { checkIdentifier, formatTable, type Column, type TableRef, type TimePartitioning } from "../../core/table.ts";
+import type { ViewQuery } from "../googlesql/translate.ts";
 import type { Link, Row, Transaction } from "./session.ts";
 import { catalog, quoteName } from "./sql.ts";
 
 /** The last column of a table that is partitioned by ingestion time. */
 export const partitionTime = "_PARTITIONTIME";
 
-export interface Entry {
+interface Named {
   readonly dataset: string;
   readonly table: string;
-  readonly physical: string;
   readonly schema: readonly Column[];
-  /** How many rows the physical table has. */
-  readonly rows: number;
-  readonly partitioning?: TimePartitioning;
   readonly etag: string;
   readonly expiresAt?: number;
 }
+
+export interface TableEntry extends Named {
+  readonly physical: string;
+  /** How many rows the physical table has. */
+  readonly rows: number;
+  readonly partitioning?: TimePartitioning;
+  readonly view?: undefined;
+}
+
+/** A view is a query that is put in its place wherever it is read; the engine itself knows nothing of it. */
+export interface ViewEntry extends Named {
+  readonly view: ViewQuery;
+  readonly physical?: undefined;
+}
+
+export type Entry = TableEntry | ViewEntry;
 
 export interface Catalog {
   /** The table as it is; an expired one is not there any more. */
@@ -40,6 +53,8 @@ export interface Catalog {
   readonly place: (link: Transaction, entry: Entry) => Promise<string | undefined>;
   /** Takes a table away, view and entry; its physical table stays until it is dropped. */
   readonly remove: (link: Transaction, entry: Entry) => Promise<void>;
+  /** The same for one transaction of several changes: it shows them at once, and everybody else sees them after the commit. */
+  readonly fork: () => Catalog;
 }
 
 const tables = quoteName(catalog, "_sluice", "tables");
@@ -55,6 +70,7 @@ export async function openCatalog(link: Link): Promise<Catalog> {
   await link.run(`CREATE TABLE IF NOT EXISTS ${tables} (
     dataset VARCHAR NOT NULL, name VARCHAR NOT NULL, physical VARCHAR NOT NULL, schema VARCHAR NOT NULL,
     partitioning VARCHAR, etag VARCHAR NOT NULL, expires_at BIGINT, row_count BIGINT NOT NULL)`);
+  await link.run(`ALTER TABLE ${tables} ADD COLUMN IF NOT EXISTS view VARCHAR`);
   const unreferenced = await link.run(
     `SELECT table_name FROM duckdb_tables() WHERE database_name = $catalog AND schema_name = '_sluice_data' AND table_name LIKE 't%'
        AND table_name NOT IN (SELECT physical FROM ${tables})`,
@@ -65,8 +81,10 @@ export async function openCatalog(link: Link): Promise<Catalog> {
   return catalogOf(new Map(found.map((entry) => [keyOf(entry), entry])));
 }
 
-function catalogOf(entries: Map<string, Entry>): Catalog {
+function catalogOf(committed: Map<string, Entry>, entries = committed): Catalog {
   return {
+    fork: () => catalogOf(committed, new Map(entries)),
+
     find(table, now) {
       const entry = entries.get(keyOf(table));
       return entry !== undefined && sameTable(entry, table) && !isExpired(entry, now) ? entry : undefined;
@@ -87,7 +105,7 @@ function catalogOf(entries: Map<string, Entry>): Catalog {
     },
 
     async place(link, entry) {
-      const { dataset, table, physical } = entry;
+      const { dataset, physical } = entry;
       const before = entries.get(keyOf(entry));
       if (before !== undefined && !sameTable(before, entry)) {
         throw new PermanentError(
@@ -97,24 +115,28 @@ function catalogOf(entries: Map<string, Entry>): Catalog {
       }
       await link.run(
         before === undefined
-          ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires, $rows)`
+          ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires, $rows, $view)`
           : `UPDATE ${tables} SET physical = $physical, schema = $schema, partitioning = $partitioning, etag = $etag, expires_at = $expires,
-               row_count = $rows WHERE dataset = $dataset AND name = $table`,
+               row_count = $rows, view = $view WHERE dataset = $dataset AND name = $table`,
         valuesOf(entry),
       );
-      const view = `${quoteName(catalog, dataset, table)} AS SELECT ${shownColumns(entry)} FROM ${physicalName(physical)}`;
-      if (before === undefined) await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, dataset)}`);
-      if (before?.physical !== physical || shownColumns(before) !== shownColumns(entry))
-        await link.run(`CREATE OR REPLACE VIEW ${view}`);
-      link.afterCommit(() => entries.set(keyOf(entry), entry));
-      return before === undefined || before.physical === physical ? undefined : before.physical;
+      if (entry.view === undefined) {
+        if (before === undefined) await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, dataset)}`);
+        const view = shownAs(entry);
+        if (before?.view !== undefined || before === undefined || shownAs(before) !== view)
+          await link.run(`CREATE OR REPLACE VIEW ${view}`);
+      }
+      if (entries !== committed) entries.set(keyOf(entry), entry);
+      link.afterCommit(() => committed.set(keyOf(entry), entry));
+      return before?.physical === physical ? undefined : before?.physical;
     },
 
     async remove(link, entry) {
       const { dataset, table } = entry;
       await link.run(`DELETE FROM ${tables} WHERE dataset = $dataset AND name = $table`, { dataset, table });
-      await link.run(`DROP VIEW IF EXISTS ${quoteName(catalog, dataset, table)}`);
-      link.afterCommit(() => entries.delete(keyOf(entry)));
+      if (entry.view === undefined) await link.run(`DROP VIEW IF EXISTS ${quoteName(catalog, dataset, table)}`);
+      if (entries !== committed) entries.delete(keyOf(entry));
+      link.afterCommit(() => committed.delete(keyOf(entry)));
     },
   };
 }
@@ -144,6 +166,16 @@ export function isIngestionTime(partitioning: TimePartitioning | undefined): boo
   return partitioning !== undefined && partitioning.column === undefined;
 }
 
+/** The table of an entry. Throws `PermanentError` (`invalid`) for a view, as BigQuery does. */
+export function stored<E extends Entry | undefined>(entry: E): Exclude<E, ViewEntry> {
+  if (entry?.view !== undefined)
+    throw new PermanentError(`${formatTable(entry)} is a VIEW, and a table is needed here; name the table behind it`, {
+      code: "invalid",
+    });
+  // What is left has no query.
+  return entry as Exclude<E, ViewEntry>;
+}
+
 function isExpired({ expiresAt }: Entry, now: number): boolean {
   return expiresAt !== undefined && expiresAt <= now;
 }
@@ -152,13 +184,16 @@ function sameTable(a: TableRef, b: TableRef): boolean {
   return a.dataset === b.dataset && a.table === b.table;
 }
 
-function shownColumns({ schema, partitioning }: Entry): string {
+/** The engine's view that shows a table. */
+function shownAs({ dataset, table, physical, schema, partitioning }: TableEntry): string {
   const columns = schema.map((column) => quoteName(column.name));
   if (isIngestionTime(partitioning)) columns.push(quoteName(partitionTime));
-  return columns.join(", ");
+  return `${quoteName(catalog, dataset, table)} AS SELECT ${columns.join(", ")} FROM ${physicalName(physical)}`;
 }
 
-function valuesOf({ dataset, table, physical, schema, partitioning, etag, expiresAt, rows }: Entry) {
+function valuesOf(entry: Entry) {
+  const { dataset, table, schema, etag, expiresAt, view } = entry;
+  const { physical, rows, partitioning } = view === undefined ? entry : { physical: "", rows: 0 };
   return {
     dataset,
     table,
@@ -168,21 +203,27 @@ function valuesOf({ dataset, table, physical, schema, partitioning, etag, expire
     partitioning: partitioning === undefined ? null : JSON.stringify(partitioning),
     expires: expiresAt === undefined ? null : BigInt(expiresAt),
     rows: BigInt(rows),
+    view: view === undefined ? null : JSON.stringify(view),
   };
 }
 
 function entryOf(row: Row): Entry {
   const partitioning = row["partitioning"];
   const expiresAt = row["expires_at"];
-  return {
+  const view = row["view"];
+  // Only `place` writes the columns that hold JSON, from the same types.
+  const named = {
     dataset: String(row["dataset"]),
     table: String(row["name"]),
-    physical: String(row["physical"]),
-    // Only `place` writes these two columns, from the same types.
     schema: JSON.parse(String(row["schema"])) as readonly Column[],
-    rows: Number(row["row_count"]),
-    ...(typeof partitioning === "string" ? { partitioning: JSON.parse(partitioning) as TimePartitioning } : {}),
     etag: String(row["etag"]),
     ...(typeof expiresAt === "bigint" ? { expiresAt: Number(expiresAt) } : {}),
+  };
+  if (typeof view === "string") return { ...named, view: JSON.parse(view) as ViewQuery };
+  return {
+    ...named,
+    physical: String(row["physical"]),
+    rows: Number(row["row_count"]),
+    ...(typeof partitioning === "string" ? { partitioning: JSON.parse(partitioning) as TimePartitioning } : {}),
   };
 }

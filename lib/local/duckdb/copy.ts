@@ -2,7 +2,7 @@
 import { PermanentError } from "../../core/errors.ts";
 import { formatTable, type Column } from "../../core/table.ts";
 import type { JobSpec } from "../../ports/warehouse.ts";
-import { isIngestionTime, partitionTime, physicalName, type Catalog, type Entry } from "./catalog.ts";
+import { isIngestionTime, partitionTime, physicalName, stored, type Catalog, type TableEntry } from "./catalog.ts";
 import { partitionOf, samePartitioning } from "./partition.ts";
 import type { Link, Transaction } from "./session.ts";
 import { quoteName } from "./sql.ts";
@@ -29,11 +29,14 @@ export interface Copied {
  * The caller holds the locks of both tables. Throws `PermanentError` with BigQuery's reason as its code.
  */
 export async function copy(link: Transaction, spec: CopySpec, options: CopyOptions): Promise<Copied> {
-  const source = options.tables.find(spec.source, options.now);
+  const { tables, now } = options;
+  const source = stored(tables.find(spec.source, now));
   if (source === undefined)
     throw new PermanentError(`${formatTable(spec.source)}: no such table`, { code: "notFound" });
-  if (spec.destination.partition !== undefined)
-    return copyPartition(link, spec, source, spec.destination.partition, options);
+  const found = stored(tables.find(spec.destination, now));
+  const { partition } = spec.destination;
+  if (partition !== undefined) return copyPartition(link, spec, source, found, partition, options);
+  if (spec.append === true && found !== undefined) return append(link, spec, source, found, options);
   if (spec.partitioning !== undefined && !samePartitioning(spec.partitioning, source.partitioning)) {
     throw invalid(
       `${formatTable(spec.destination)}: a copy of a whole table has the source's partitioning; load the source with the wanted one`,
@@ -49,14 +52,14 @@ export async function copy(link: Transaction, spec: CopySpec, options: CopyOptio
 async function copyPartition(
   link: Transaction,
   spec: CopySpec,
-  source: Entry,
+  source: TableEntry,
+  found: TableEntry | undefined,
   decorator: string,
   options: CopyOptions,
 ): Promise<Copied> {
   const { destination } = spec;
   const { tables } = options;
   const shown = formatTable(destination);
-  const found = tables.find(destination, options.now);
   if (
     found !== undefined &&
     found.physical === source.physical &&
@@ -82,22 +85,15 @@ async function copyPartition(
   const own =
     found === undefined
       ? { physical: await newTable(link, schema, partitioning, options.name), rows: 0 }
-      : await withoutRows(link, { tables, entry: found, contains: partition.contains, name: options.name });
-  const columns = source.schema.map((column) => quoteName(column.name));
-  const stamp = isIngestionTime(partitioning)
-    ? { column: [quoteName(partitionTime)], value: [partition.start] }
-    : { column: [], value: [] };
-  // A repeated column that the source lacks is empty, not null.
-  const empty = schema.filter(
-    (column) => column.mode === "REPEATED" && !byName(source.schema).has(column.name.toLowerCase()),
-  );
-  const targets = [...columns, ...stamp.column, ...empty.map((column) => quoteName(column.name))];
-  const values = [...columns, ...stamp.value, ...empty.map(() => "[]")];
-  const [inserted] = await link.run(
-    `INSERT INTO ${physicalName(own.physical)} (${targets.join(", ")}) SELECT ${values.join(", ")} FROM ${from}`,
-  );
+      : await withoutRows(link, {
+          tables,
+          entry: found,
+          contains: spec.append === true ? "false" : partition.contains,
+          name: options.name,
+        });
+  const time = isIngestionTime(partitioning) ? partition.start : undefined;
+  const rows = await insertRows(link, source, { schema, physical: own.physical, time });
   const expiresAt = spec.expiresAt ?? found?.expiresAt;
-  const rows = Number(inserted?.["Count"]);
   const before = await tables.place(link, {
     dataset: destination.dataset,
     table: destination.table,
@@ -111,11 +107,54 @@ async function copyPartition(
   return { rows, before };
 }
 
+/** All rows of the source beside those that the destination has. */
+async function append(
+  link: Transaction,
+  spec: CopySpec,
+  source: TableEntry,
+  found: TableEntry,
+  options: CopyOptions,
+): Promise<Copied> {
+  const { tables, name, etag } = options;
+  const shown = formatTable(spec.destination);
+  const { schema, partitioning } = found;
+  const same = samePartitioning(source.partitioning, partitioning);
+  if (!same || (spec.partitioning !== undefined && !samePartitioning(spec.partitioning, partitioning)))
+    throw invalid(`${shown}: the table is partitioned otherwise than the source; name a partition`);
+  checkFits(source.schema, schema, shown);
+  const own = await withoutRows(link, { tables, entry: found, contains: "false", name });
+  const time = isIngestionTime(partitioning) ? quoteName(partitionTime) : undefined;
+  const rows = await insertRows(link, source, { schema, physical: own.physical, time });
+  const expiry = spec.expiresAt === undefined ? {} : { expiresAt: spec.expiresAt };
+  const before = await tables.place(link, { ...found, ...own, rows: own.rows + rows, etag, ...expiry });
+  return { rows, before };
+}
+
+/** Adds the source's rows to a physical table, by the names of the columns; `time` is SQL for their ingestion time. */
+async function insertRows(
+  link: Link,
+  source: TableEntry,
+  to: { readonly schema: readonly Column[]; readonly physical: string; readonly time: string | undefined },
+): Promise<number> {
+  const columns = source.schema.map((column) => quoteName(column.name));
+  const stamp =
+    to.time === undefined ? { column: [], value: [] } : { column: [quoteName(partitionTime)], value: [to.time] };
+  // A repeated column that the source lacks is empty, not null.
+  const given = byName(source.schema);
+  const empty = to.schema.filter((column) => column.mode === "REPEATED" && !given.has(column.name.toLowerCase()));
+  const targets = [...columns, ...stamp.column, ...empty.map((column) => quoteName(column.name))];
+  const values = [...columns, ...stamp.value, ...empty.map(() => "[]")];
+  const [inserted] = await link.run(
+    `INSERT INTO ${physicalName(to.physical)} (${targets.join(", ")}) SELECT ${values.join(", ")} FROM ${physicalName(source.physical)}`,
+  );
+  return Number(inserted?.["Count"]);
+}
+
 /** An empty physical table of this name. Returns the name. */
 export async function newTable(
   link: Link,
   schema: readonly Column[],
-  partitioning: Entry["partitioning"],
+  partitioning: TableEntry["partitioning"],
   name: string,
 ): Promise<string> {
   const columns = schema.map((column) => `${quoteName(column.name)} ${storedType(column)}`);
@@ -130,7 +169,7 @@ export async function newTable(
  */
 export async function withoutRows(
   link: Link,
-  options: { readonly tables: Catalog; readonly entry: Entry; readonly contains: string; readonly name: string },
+  options: { readonly tables: Catalog; readonly entry: TableEntry; readonly contains: string; readonly name: string },
 ): Promise<{ readonly physical: string; readonly rows: number }> {
   const { tables, entry, contains, name } = options;
   const { physical, rows } = entry;

@@ -19,7 +19,8 @@ export async function setUpJobs(link: Link): Promise<void> {
   await link.run(`CREATE SEQUENCE IF NOT EXISTS ${quoteName(catalog, "_sluice", "job_order")}`);
   await link.run(`CREATE TABLE IF NOT EXISTS ${jobs} (
     id VARCHAR PRIMARY KEY, ordinal BIGINT NOT NULL, spec VARCHAR NOT NULL, labels VARCHAR NOT NULL, state VARCHAR NOT NULL,
-    error VARCHAR, written BIGINT, result VARCHAR, result_columns VARCHAR, result_expires_at BIGINT)`);
+    error VARCHAR, written BIGINT, result VARCHAR, result_columns VARCHAR, result_expires_at BIGINT, billed BIGINT)`);
+  await link.run(`ALTER TABLE ${jobs} ADD COLUMN IF NOT EXISTS billed BIGINT`);
   // Apart from the jobs, so that asking a job to stop never meets the transaction that ends it.
   await link.run(`CREATE TABLE IF NOT EXISTS ${cancellations} (id VARCHAR NOT NULL)`);
   await link.run(`DELETE FROM ${cancellations} WHERE id NOT IN (SELECT id FROM ${jobs} WHERE state = 'pending')`);
@@ -67,15 +68,21 @@ export async function insertCancellation(link: Link, id: string): Promise<void> 
 export async function endJob(
   link: Link,
   id: string,
-  end: { readonly rows: number; readonly kept?: KeptResult; readonly keptUntil?: number },
+  end: {
+    readonly rows: number;
+    readonly bytesBilled?: number;
+    readonly kept?: KeptResult;
+    readonly keptUntil?: number;
+  },
 ): Promise<void> {
-  const { rows, kept, keptUntil } = end;
+  const { rows, bytesBilled = 0, kept, keptUntil } = end;
   await finish(
     link,
     id,
-    "state = 'succeeded', written = $rows, result = $result, result_columns = $columns, result_expires_at = $expires",
+    "state = 'succeeded', written = $rows, billed = $billed, result = $result, result_columns = $columns, result_expires_at = $expires",
     {
       rows: BigInt(rows),
+      billed: BigInt(bytesBilled),
       result: kept?.table ?? null,
       columns: kept === undefined ? null : JSON.stringify(kept.columns),
       expires: keptUntil === undefined ? null : BigInt(keptUntil),
@@ -102,22 +109,17 @@ async function finish(
 }
 
 export async function readJob(link: Link, id: string): Promise<JobStatus | undefined> {
-  const [row] = await link.run(`SELECT state, labels, error, written FROM ${jobs} WHERE id = $id`, { id });
+  const [row] = await link.run(`SELECT state, labels, error, written, billed FROM ${jobs} WHERE id = $id`, { id });
   if (row === undefined) return undefined;
-  const { state, labels, error, written } = row;
+  const { state, labels, error, written, billed } = row;
   // `insertJob`, `endJob` and `failJob` alone write these columns.
   return {
     jobId: id,
     state: String(state) as JobStatus["state"],
     labels: JSON.parse(String(labels)) as Readonly<Record<string, string>>,
     ...(typeof error === "string" ? { error: JSON.parse(error) as JobError } : {}),
-    ...(typeof written === "bigint" ? writtenBy(Number(written)) : {}),
+    ...(typeof written === "bigint" ? { rows: Number(written), bytesBilled: Number(billed ?? 0) } : {}),
   };
-}
-
-/** What a job that succeeded says about what it did. Nothing is billed here. */
-export function writtenBy(rows: number): Pick<JobStatus, "rows" | "bytesBilled"> {
-  return { rows, bytesBilled: 0 };
 }
 
 /** The result of a query job that succeeded, while it is kept. Throws `PermanentError` where there is none. */

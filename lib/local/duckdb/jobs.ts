@@ -1,10 +1,10 @@
 /** Runs jobs, a few at a time, apart from whoever submitted them, and again after the process died. */
 import { DefinitionError, PermanentError } from "../../core/errors.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { JobSpec, JobStatus, Warehouse } from "../../ports/warehouse.ts";
-import { failJob, insertCancellation, insertJob, jobErrorOf, openJobs, readJob, writtenBy } from "./job-table.ts";
+import type { JobError, JobSpec, JobStatus, Warehouse } from "../../ports/warehouse.ts";
+import { failJob, insertCancellation, insertJob, jobErrorOf, openJobs, readJob } from "./job-table.ts";
 import type { Session } from "./session.ts";
-import { keyedLock } from "../keyed-lock.ts";
+import { keyedLock } from "../../core/keyed-lock.ts";
 
 interface Live {
   readonly id: string;
@@ -24,17 +24,21 @@ export interface JobRunner extends Pick<Warehouse, "submit" | "inspect" | "cance
   readonly close: () => Promise<void>;
 }
 
+/** How a job ended, as its file says. */
+export type Outcome =
+  | { readonly state: "succeeded"; readonly rows: number; readonly bytesBilled: number }
+  | { readonly state: "failed"; readonly error: JobError };
+
 /** Why a job was interrupted by `close`: it is not over. */
 const released = Symbol("released");
 
 /**
- * `execute` does a job's work, commits its end with its effect, and says how many rows it wrote; what it throws fails the job. Each running job holds one
- * of Node's four threads for blocking work while DuckDB is busy, so `parallel` stays below four.
+ * `execute` does a job's work, commits its end with its effect, and says how it ended; what it throws fails the job. Each running job holds one of Node's four threads for blocking work while DuckDB is busy, so `parallel` stays below four.
  */
 export function jobRunner(options: {
   readonly session: Session;
   readonly clock: Clock;
-  readonly execute: (id: string, spec: JobSpec, signal: AbortSignal) => Promise<number>;
+  readonly execute: (id: string, spec: JobSpec, signal: AbortSignal) => Promise<Outcome>;
   /** Awaited before each job starts. */
   readonly gate?: (jobId: string) => Promise<void>;
   readonly parallel?: number;
@@ -73,8 +77,7 @@ export function jobRunner(options: {
       if (gate !== undefined) await Promise.race([gate(job.id), aborted(signal)]);
       signal.throwIfAborted();
       job.running = true;
-      const rows = await execute(job.id, job.spec, signal);
-      end = { jobId: job.id, state: "succeeded", labels: job.labels, ...writtenBy(rows) };
+      end = { jobId: job.id, labels: job.labels, ...(await execute(job.id, job.spec, signal)) };
     } catch (error) {
       if (signal.reason !== released) end = await fail(job, signal.aborted ? stopped() : error);
     } finally {

@@ -7,7 +7,14 @@ import { physicalName } from "./catalog.ts";
 import type { Link, Session } from "./session.ts";
 import { invalidQuery } from "./sql.ts";
 import { jsonValue } from "./values.ts";
-import { refusalText, translateGoogleSql, type Effect, type TranslateOptions } from "../googlesql/translate.ts";
+import {
+  refusalText,
+  type Effect,
+  type Refused,
+  type Scan,
+  type Translation,
+  type TranslateOptions,
+} from "../googlesql/translate.ts";
 
 export type QuerySpec = Extract<JobSpec, { kind: "query" }>;
 type Parameters = Readonly<Record<string, QueryParameter>>;
@@ -31,6 +38,7 @@ export interface Prepared {
   readonly effect: Effect;
   readonly sql: string;
   readonly values: Readonly<Record<string, DuckDBValue>>;
+  readonly scans: readonly Scan[];
 }
 
 /**
@@ -39,7 +47,7 @@ export interface Prepared {
  */
 export async function keepResult(
   link: Link,
-  { effect, sql, values }: Prepared,
+  { effect, sql, values }: Pick<Prepared, "effect" | "sql" | "values">,
   table: string,
 ): Promise<{ readonly kept: KeptResult; readonly rows: number }> {
   if (effect.kind !== "select") {
@@ -99,31 +107,47 @@ function jsonRow(
   return values;
 }
 
-/** Translates a statement; refuses what would mean something else here than in BigQuery. */
+/**
+ * What a translation gave, with the parameters' values. Throws `PermanentError` with BigQuery's reason as its code for what would
+ * mean something else here than in BigQuery.
+ */
 export function prepare(
-  { sql: text, parameters = {} }: Pick<QuerySpec, "sql" | "parameters">,
+  { parameters = {} }: Pick<QuerySpec, "parameters">,
   tableOf: TranslateOptions["table"],
+  translate: (options: TranslateOptions) => Translation,
 ): Prepared {
+  const { effect, ...rest } = accepted(parameters, tableOf, translate);
+  return { effect, sql: rest.sql, scans: rest.scans, values: boundValues(rest.parameters, parameters) };
+}
+
+/** What `translate` accepts; throws for what it refuses. A table that is not there is the reason before any other. */
+export function accepted<T extends { readonly kind: "ok" }>(
+  parameters: Parameters,
+  tableOf: TranslateOptions["table"],
+  translate: (options: TranslateOptions) => T | Refused,
+): T {
   let missing: TableRef | undefined;
   const table: TranslateOptions["table"] = (ref) => {
     const found = tableOf(ref);
     if (found === undefined) missing ??= ref;
     return found;
   };
-  const translation = translateGoogleSql(text, { table, parameters });
-  if (translation.kind === "refused") {
-    if (missing !== undefined)
-      throw new PermanentError(`the table ${formatTable(missing)} does not exist`, { code: "notFound" });
-    throw invalidQuery(refusalText(translation));
-  }
-  // Names of parameters are case-insensitive.
+  const found = translate({ table, parameters });
+  if (found.kind === "ok") return found;
+  if (missing !== undefined)
+    throw new PermanentError(`the table ${formatTable(missing)} does not exist`, { code: "notFound" });
+  throw invalidQuery(refusalText(found));
+}
+
+/** The values of the parameters that a statement uses. Names of parameters are case-insensitive. */
+export function boundValues(names: readonly string[], parameters: Parameters): Prepared["values"] {
   const known = new Map(Object.entries(parameters).map(([name, value]) => [name.toLowerCase(), value]));
   const values: Record<string, DuckDBValue> = {};
-  for (const name of translation.parameters) {
+  for (const name of names) {
     const parameter = known.get(name);
     if (parameter !== undefined) values[name] = bound(parameter);
   }
-  return { effect: translation.effect, sql: translation.sql, values };
+  return values;
 }
 
 /** Every value travels as text and is cast by its type, so that none loses digits. An array travels as JSON. */
@@ -163,7 +187,8 @@ function parameterText(value: unknown, type: QueryParameter["type"]): string | n
   return JSON.stringify(value);
 }
 
-function checkNames(columns: readonly string[]): void {
+/** A result's columns have a name each. */
+export function checkNames(columns: readonly string[]): void {
   const seen = new Set<string>();
   for (const name of columns) {
     if (seen.has(name.toLowerCase()))

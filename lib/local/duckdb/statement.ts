@@ -1,127 +1,199 @@
 /**
- * What a query job may do: give rows, or change one of the tables that it names. A change writes new rows or a whole new
- * physical table, so that readers see the old state or the new one. All inside of the caller's transaction.
+ * What a statement of a query job may do: give rows, or change one of the tables that the job names. A change writes new rows or
+ * a whole new physical table, so that readers see the old state or the new one. All inside of the caller's transaction.
  */
 import { PermanentError } from "../../core/errors.ts";
 import { formatTable, type Column, type TableRef, type TimePartitioning } from "../../core/table.ts";
-import { physicalName, type Catalog, type Entry } from "./catalog.ts";
+import { checkLimit, type Costs } from "./bytes.ts";
+import { isIngestionTime, physicalName, stored, type Catalog, type Entry, type TableEntry } from "./catalog.ts";
 import { newTable } from "./copy.ts";
 import { checkRequired } from "./load.ts";
 import { partitionColumnType } from "./partition.ts";
-import { explain, keepResult, prepare, type KeptResult, type Prepared, type QuerySpec } from "./query.ts";
+import { checkNames, explain, keepResult, prepare, type KeptResult, type Prepared, type QuerySpec } from "./query.ts";
 import type { Transaction } from "./session.ts";
 import { quoteName } from "./sql.ts";
 import { byName, checkColumns } from "./types.ts";
+import type { Statement } from "../googlesql/ast.ts";
 import { finished } from "../googlesql/bind.ts";
+import type { ScriptNames } from "../googlesql/emitter.ts";
 import {
-  changedBy,
   refusalText,
   storable,
+  translateStatement,
+  type Change,
   type Effect,
-  type Translation,
   type TranslateOptions,
 } from "../googlesql/translate.ts";
 import { columnType } from "../googlesql/type.ts";
 
 export interface StatementOptions {
   readonly tables: Catalog;
-  readonly shapeOf: TranslateOptions["table"];
-  /** Names what the job makes: its result, a physical table, the next etag. */
+  readonly costs: Costs;
+  /** Names what the statement makes: its result, a physical table, the next etag. */
   readonly digest: string;
   readonly now: number;
+  /** What may still be billed. */
+  readonly maximumBytesBilled?: number | undefined;
+  /** What the script has made so far, where the statement is part of one. */
+  readonly script?: ScriptNames;
 }
 
 export interface Ran {
   readonly rows: number;
   /** The rows to read; those of a change are none. */
   readonly kept: KeptResult;
+  readonly bytesBilled: number;
   /** A physical table that lost a reference, if any. */
   readonly before?: string | undefined;
 }
 
 type Changed = Pick<Ran, "rows" | "before">;
-type Place = Omit<Extract<Translation, { readonly kind: "refused" }>, "kind" | "construct" | "remedy">;
-type Creation = Extract<Effect, { readonly schema: readonly Column[] }>;
+type Place = Pick<Change, "line" | "column">;
+type Creation = Extract<Effect, { readonly kind: "create-table" | "create-table-as" }>;
 
 const unchanged: Changed = { rows: 0 };
 
+/** What a query sees of each table. */
+export function seenIn(tables: Catalog, now: number): TranslateOptions["table"] {
+  return (table) => {
+    const found = tables.find(table, now);
+    if (found === undefined) return undefined;
+    const { schema: columns, view } = found;
+    return view === undefined ? { columns, ingestionTime: isIngestionTime(found.partitioning) } : { columns, view };
+  };
+}
+
+/** A statement of the text `sql`, translated and checked against the tables as they are. */
+export function prepareStatement(
+  statement: Statement,
+  { sql, parameters = {} }: Pick<QuerySpec, "sql" | "parameters">,
+  { tables, now, script }: Pick<StatementOptions, "tables" | "now" | "script">,
+): Prepared {
+  const prepared = prepare({ parameters }, seenIn(tables, now), (options) =>
+    translateStatement(statement, sql, script === undefined ? options : { ...options, script }),
+  );
+  const { effect } = prepared;
+  if (effect.kind === "select") checkNames(effect.schema.map(({ name }) => name));
+  else checkTarget(effect, tables.find(effect.target, now));
+  return prepared;
+}
+
 /**
- * Runs the statement of a query job. The caller holds the locks of all tables in `spec.writes`. Throws `PermanentError` with
- * BigQuery's reason as its code; whatever was written then goes with the transaction.
+ * Runs a statement; `change` says what it would change, which the job may. The caller holds the locks of all tables in
+ * `spec.writes`. Throws `PermanentError` with BigQuery's reason as its code; whatever was written then goes with the transaction.
  */
-export async function runStatement(link: Transaction, spec: QuerySpec, options: StatementOptions): Promise<Ran> {
-  const change = changedBy(spec.sql);
-  if (change !== undefined) checkAuthority(change.table, change, spec.writes ?? []);
-  const prepared = prepare(spec, options.shapeOf);
-  const result = `q${options.digest}`;
-  if (change === undefined) return keepResult(link, prepared, result);
+export async function runStatement(
+  link: Transaction,
+  statement: Statement,
+  { change, spec }: { readonly change: Change | undefined; readonly spec: QuerySpec },
+  options: StatementOptions,
+): Promise<Ran> {
+  const { tables, now, digest } = options;
+  const prepared = prepareStatement(statement, spec, options);
+  const { bytesBilled } = await options.costs(link, prepared.scans, tables, now);
+  checkLimit(bytesBilled, options.maximumBytesBilled);
+  const result = `q${digest}`;
+  if (change === undefined) return { ...(await keepResult(link, prepared, result)), bytesBilled };
   try {
     const changed = await apply(link, prepared, change, options);
-    return { ...changed, kept: { table: result, columns: [] } };
+    return { ...changed, bytesBilled, kept: { table: result, columns: [] } };
   } catch (error) {
     throw explain(error);
   }
 }
 
-function checkAuthority(table: TableRef, place: Place, writes: readonly TableRef[]): void {
+/** Refuses a change that the job did not declare. */
+export function checkAuthority({ table, line, column }: Change, writes: readonly TableRef[]): void {
   if (writes.some((one) => one.dataset === table.dataset && one.table === table.table)) return;
   const allowed = writes.length === 0 ? "no table" : `only ${writes.map(formatTable).join(", ")}`;
   throw new PermanentError(
-    `line ${place.line}, column ${place.column}: access denied: the job may change ${allowed}, and not ${formatTable(table)}; name the table that the job declares`,
+    `line ${line}, column ${column}: access denied: the job may change ${allowed}, and not ${formatTable(table)}; name the table that the job declares`,
     { code: "accessDenied" },
   );
 }
 
-function apply(link: Transaction, prepared: Prepared, place: Place, options: StatementOptions): Promise<Changed> {
-  const { effect } = prepared;
+/** Whether the target is there, or is not, and is of the statement's kind. Nothing to do is right too. */
+function checkTarget(effect: Exclude<Effect, { readonly kind: "select" }>, entry: Entry | undefined): void {
+  const { target } = effect;
+  const shown = formatTable(target);
+  const is = entry?.view === undefined ? "TABLE" : "VIEW";
   switch (effect.kind) {
     case "create-table":
     case "create-table-as":
+    case "create-view": {
+      if (entry === undefined) return;
+      const wanted = effect.kind === "create-view" ? "VIEW" : "TABLE";
+      if (effect.replace && is !== wanted)
+        throw invalid(`${shown} is a ${is}, and no ${wanted} replaces it; drop it first`);
+      if (effect.replace || effect.ifNotExists) return;
+      throw new PermanentError(`${shown}: already exists; write CREATE OR REPLACE ${wanted}`, { code: "duplicate" });
+    }
+    case "drop":
+      if (entry === undefined && !effect.ifExists) throw missing(target);
+      if (entry !== undefined && is !== effect.what.toUpperCase())
+        throw invalid(`${shown} is a ${is}; write DROP ${is}`);
+      return;
+    default:
+      existing(target, entry);
+  }
+}
+
+function apply(link: Transaction, prepared: Prepared, place: Place, options: StatementOptions): Promise<Changed> {
+  const { effect } = prepared;
+  if (effect.kind === "select") throw new Error("a query changes no table");
+  const entry = options.tables.find(effect.target, options.now);
+  switch (effect.kind) {
+    case "create-table":
+    case "create-table-as":
+      if (entry !== undefined && !effect.replace) return Promise.resolve(unchanged);
       return create(link, prepared, effect, place, options);
+    case "create-view":
+      if (entry !== undefined && !effect.replace) return Promise.resolve(unchanged);
+      return createView(link, effect, options);
     case "insert":
-      return insert(link, prepared, existing(effect.target, options), options);
+      return insert(link, prepared, existing(effect.target, entry), options);
     case "update":
     case "delete":
     case "merge":
     case "truncate":
-      return rewrite(link, prepared, existing(effect.target, options), options);
+      return rewrite(link, prepared, existing(effect.target, entry), options);
     case "drop":
-      return drop(link, effect, options);
-    case "create-view":
-      throw unsupported("CREATE VIEW", place, "create a table");
-    case "select":
-      throw new Error("a query changes no table");
+      return entry === undefined ? Promise.resolve(unchanged) : drop(link, entry, options);
   }
 }
 
-/** What is there may be replaced only where the statement says so. The new table takes nothing over from it. */
+async function createView(
+  link: Transaction,
+  { target: { dataset, table }, schema, view }: Extract<Effect, { readonly kind: "create-view" }>,
+  { tables, digest }: StatementOptions,
+): Promise<Changed> {
+  checkColumns(schema);
+  await tables.place(link, { dataset, table, schema, view, etag: digest });
+  return unchanged;
+}
+
+/** The new table takes nothing over from one that it replaces. */
 async function create(
   link: Transaction,
   prepared: Prepared,
   effect: Creation,
   place: Place,
-  { tables, digest, now }: StatementOptions,
+  { tables, digest }: StatementOptions,
 ): Promise<Changed> {
   const { target, schema } = effect;
   const { dataset, table } = target;
-  if (tables.find(target, now) !== undefined && !effect.replace) {
-    if (effect.ifNotExists) return unchanged;
-    throw new PermanentError(`${formatTable(target)}: already exists; write CREATE OR REPLACE TABLE`, {
-      code: "duplicate",
-    });
-  }
   checkColumns(schema);
   const partitioning = partitioningOf(effect, place);
   const physical = await newTable(link, schema, partitioning, `t${digest}`);
   const rows = prepared.sql === "" ? 0 : await fill(link, prepared, physical, schema);
-  const next: Entry = { dataset, table, physical, schema, rows, etag: digest };
+  const next: TableEntry = { dataset, table, physical, schema, rows, etag: digest };
   return { rows, before: await tables.place(link, partitioning === undefined ? next : { ...next, partitioning }) };
 }
 
 async function insert(
   link: Transaction,
   prepared: Prepared,
-  entry: Entry,
+  entry: TableEntry,
   { tables, digest }: StatementOptions,
 ): Promise<Changed> {
   const { schema } = entry;
@@ -137,7 +209,7 @@ async function insert(
 async function rewrite(
   link: Transaction,
   prepared: Prepared,
-  entry: Entry,
+  entry: TableEntry,
   { tables, digest }: StatementOptions,
 ): Promise<Changed> {
   const physical = await newTable(link, entry.schema, entry.partitioning, `t${digest}`);
@@ -145,16 +217,7 @@ async function rewrite(
   return { rows, before: await tables.place(link, { ...entry, physical, rows, etag: digest }) };
 }
 
-async function drop(
-  link: Transaction,
-  { target, ifExists }: Extract<Effect, { readonly kind: "drop" }>,
-  { tables, now }: StatementOptions,
-): Promise<Changed> {
-  const entry = tables.find(target, now);
-  if (entry === undefined) {
-    if (ifExists) return unchanged;
-    throw missing(target);
-  }
+async function drop(link: Transaction, entry: Entry, { tables }: StatementOptions): Promise<Changed> {
   await tables.remove(link, entry);
   return { rows: 0, before: entry.physical };
 }
@@ -177,10 +240,9 @@ async function fill(
   return Number(inserted?.["Count"]);
 }
 
-function existing(table: TableRef, { tables, now }: StatementOptions): Entry {
-  const entry = tables.find(table, now);
+function existing(table: TableRef, entry: Entry | undefined): TableEntry {
   if (entry === undefined) throw missing(table);
-  return entry;
+  return stored(entry);
 }
 
 /** What BigQuery partitions by is a column, by the day or by a longer or shorter stretch of time. */
@@ -210,6 +272,10 @@ function unsupported(construct: string, { line, column }: Place, remedy: string)
   return new PermanentError(refusalText({ kind: "refused", construct, line, column, remedy }), {
     code: "invalidQuery",
   });
+}
+
+function invalid(message: string): PermanentError {
+  return new PermanentError(message, { code: "invalid" });
 }
 
 function missing(table: TableRef): PermanentError {

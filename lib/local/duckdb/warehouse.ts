@@ -2,21 +2,24 @@
 import { randomUUID } from "node:crypto";
 import { shortHash, canonicalJson } from "../../core/hash.ts";
 import { PermanentError, RetryableError } from "../../core/errors.ts";
-import { formatTable, type Column, type Destination, type TableRef } from "../../core/table.ts";
+import { formatTable, type Destination } from "../../core/table.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { JobSpec, QueryParameter, Warehouse } from "../../ports/warehouse.ts";
-import { checkTable, dropPhysical, isIngestionTime, keyOf, openCatalog, physicalName } from "./catalog.ts";
+import { costs } from "./bytes.ts";
+import { checkTable, dropPhysical, keyOf, openCatalog, physicalName, stored } from "./catalog.ts";
 import { copy, withoutRows } from "./copy.ts";
 import { endJob, orphanResults, readKept, setUpJobs, staleResults } from "./job-table.ts";
-import { jobRunner } from "./jobs.ts";
+import { jobRunner, type Outcome } from "./jobs.ts";
 import { load } from "./load.ts";
 import { partitionOf } from "./partition.ts";
 import { keepResult, prepare, readResult, storableParameters, type QueryRows } from "./query.ts";
+import { queryJobs } from "./query-job.ts";
 import { openSession } from "./session.ts";
-import { runStatement } from "./statement.ts";
+import { seenIn } from "./statement.ts";
 import { quoteName } from "./sql.ts";
 import { checkColumns, storedType } from "./types.ts";
-import { keyedLock } from "../keyed-lock.ts";
+import { translateGoogleSql } from "../googlesql/translate.ts";
+import { keyedLock } from "../../core/keyed-lock.ts";
 
 export interface DuckdbWarehouse extends Warehouse {
   /** A query for people: it writes nothing, and is no job. Its rows are kept until they are read, once, or the file is opened again. */
@@ -59,14 +62,6 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
   });
   let sweptAt = -Infinity;
 
-  /** What a query sees of a table. */
-  function shapeOf(
-    table: TableRef,
-  ): { readonly columns: readonly Column[]; readonly ingestionTime: boolean } | undefined {
-    const found = tables.find(table, clock.now());
-    return found && { columns: found.schema, ingestionTime: isIngestionTime(found.partitioning) };
-  }
-
   async function dropStaleResults(): Promise<void> {
     const now = clock.now();
     if (now - sweptAt < keptMs / 24) return;
@@ -94,21 +89,15 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     }
   }
 
-  async function execute(id: string, spec: JobSpec, signal: AbortSignal): Promise<number> {
+  const queries = queryJobs({ session, tables, costs: costs(), clock, lockTables, release, keptMs });
+
+  async function execute(id: string, spec: JobSpec, signal: AbortSignal): Promise<Outcome> {
     await dropExpired();
     const digest = shortHash(["job", id], 24);
     const name = `t${digest}`;
     if (spec.kind === "query") {
       await dropStaleResults();
-      const { rows, before } = await lockTables((spec.writes ?? []).map(keyOf), () =>
-        session.transaction(async (link) => {
-          const ran = await runStatement(link, spec, { tables, shapeOf, digest, now: clock.now() });
-          await endJob(link, id, { rows: ran.rows, kept: ran.kept, keptUntil: clock.now() + keptMs });
-          return ran;
-        }, signal),
-      );
-      await release(before);
-      return rows;
+      return queries.execute(id, spec, digest, signal);
     }
     if (spec.kind === "copy") {
       const { rows, before } = await lockTables([keyOf(spec.source), keyOf(spec.destination)], () =>
@@ -119,7 +108,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
         }, signal),
       );
       await release(before);
-      return rows;
+      return { state: "succeeded", rows, bytesBilled: 0 };
     }
     try {
       const { schema, rows } = await session.use(
@@ -130,6 +119,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
       const before = await lockTables([keyOf(spec.destination)], () =>
         session.transaction(async (link) => {
           const { partitioning, expiresAt } = spec;
+          stored(tables.find(spec.destination, clock.now()));
           const shown = await tables.place(link, {
             dataset,
             table,
@@ -145,7 +135,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
         }, signal),
       );
       await release(before);
-      return rows;
+      return { state: "succeeded", rows, bytesBilled: 0 };
     } catch (error) {
       await release(name);
       throw error;
@@ -171,6 +161,11 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
       return jobs.submit(id, spec, labels);
     },
 
+    async dryRun(spec) {
+      await dropExpired();
+      return queries.dryRun(spec);
+    },
+
     async *rows(id, { signal } = {}) {
       signal?.throwIfAborted();
       const kept = await session.use((link) => readKept(link, id, clock.now()));
@@ -180,7 +175,12 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     describe(table) {
       const entry = tables.find(table, clock.now());
       if (entry === undefined) return Promise.resolve(undefined);
-      const { dataset: _dataset, table: _table, physical: _physical, ...info } = entry;
+      if (entry.view !== undefined) {
+        const { schema, etag, expiresAt } = entry;
+        const expiry = expiresAt === undefined ? {} : { expiresAt };
+        return Promise.resolve({ view: true, schema, rows: 0, etag, ...expiry });
+      }
+      const { dataset: _dataset, table: _table, physical: _physical, view: _view, ...info } = entry;
       return Promise.resolve(info);
     },
 
@@ -188,7 +188,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
       const shown = formatTable(table);
       await lockTables([keyOf(table)], async () => {
         const before = await session.transaction(async (link) => {
-          const entry = tables.find(table, clock.now());
+          const entry = stored(tables.find(table, clock.now()));
           if (entry === undefined) throw new PermanentError(`${shown}: no such table`, { code: "not-found" });
           if (entry.etag !== etag)
             throw new RetryableError(`${shown}: the table has changed since it was described; describe it again`);
@@ -229,7 +229,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
           await release(entry.physical);
           return true;
         }
-        if (entry.partitioning === undefined)
+        if (entry.view !== undefined || entry.partitioning === undefined)
           throw new PermanentError(`${formatTable(table)}: the table is not partitioned`, { code: "bad-input" });
         const { contains } = partitionOf(decorator, entry.partitioning, entry.schema);
         const etag = shortHash(["drop", entry.etag, decorator], 24);
@@ -253,7 +253,9 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     async query(sql, { parameters, signal } = {}) {
       await dropExpired();
       const name = `q_${randomUUID().replaceAll("-", "")}`;
-      const prepared = prepare({ sql, ...(parameters === undefined ? {} : { parameters }) }, shapeOf);
+      const prepared = prepare(parameters === undefined ? {} : { parameters }, seenIn(tables, clock.now()), (given) =>
+        translateGoogleSql(sql, given),
+      );
       const { kept } = await session.use((link) => keepResult(link, prepared, name), signal);
       async function* rows(): AsyncGenerator<Readonly<Record<string, unknown>>> {
         try {

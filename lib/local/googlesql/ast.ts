@@ -296,13 +296,19 @@ export type Statement =
       readonly kind: "create-table";
       readonly at: Place;
       readonly what: "table" | "view";
+      /** It lives as long as its script. */
+      readonly temporary: boolean;
       readonly replace: boolean;
       readonly ifNotExists: boolean;
       readonly target: readonly Name[];
       readonly columns?: readonly ColumnNode[];
+      /** What a view calls its query's columns. */
+      readonly names?: readonly Name[];
       readonly partitionBy?: Expression;
       readonly clusterBy: readonly Name[];
       readonly query?: Query;
+      /** The query as it is written. */
+      readonly text?: string;
     }
   | {
       readonly kind: "insert";
@@ -337,4 +343,33 @@ export type Statement =
       readonly clauses: readonly MergeClause[];
     }
   | { readonly kind: "truncate"; readonly at: Place; readonly target: readonly Name[] }
-  | { readonly kind: "drop"; readonly at: Place; readonly target: readonly Name[]; readonly ifExists: boolean };
+  | {
+      readonly kind: "drop";
+      readonly at: Place;
+      readonly what: "table" | "view";
+      readonly target: readonly Name[];
+      readonly ifExists: boolean;
+    };
+
+/** What a script is made of. */
+export type Step =
+  | { readonly kind: "statement"; readonly at: Place; readonly statement: Statement }
+  | {
+      readonly kind: "declare";
+      readonly at: Place;
+      readonly names: readonly Name[];
+      readonly type?: TypeNode;
+      readonly value?: Expression;
+    }
+  /** `SET (a, b) = …` has several names, and a value of as many fields. */
+  | { readonly kind: "set"; readonly at: Place; readonly names: readonly Name[]; readonly value: Expression }
+  | {
+      readonly kind: "if";
+      readonly at: Place;
+      readonly arms: readonly { readonly when: Expression; readonly body: readonly Step[] }[];
+      readonly otherwise: readonly Step[];
+    }
+  | { readonly kind: "block"; readonly at: Place; readonly body: readonly Step[] }
+  /** Without a condition it goes on until it is left. */
+  | { readonly kind: "loop"; readonly at: Place; readonly condition?: Expression; readonly body: readonly Step[] }
+  | { readonly kind: "leave" | "continue"; readonly at: Place };

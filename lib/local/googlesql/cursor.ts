@@ -33,6 +33,8 @@ export interface Cursor {
   /** `read`, or `undefined` with nothing taken when it refuses what is there. */
   readonly attempt: <T>(read: () => T) => T | undefined;
   readonly unexpected: () => never;
+  /** What is written from `start` to the end of the last token that was taken. */
+  readonly textFrom: (start: Place) => string;
 }
 
 export function cursorOf(sql: string): Cursor {
@@ -112,6 +114,7 @@ export function cursorOf(sql: string): Cursor {
       }
     },
     unexpected,
+    textFrom: (start) => sql.slice(start, tokens[index - 1]?.end ?? start),
   };
 }
 

@@ -1,9 +1,9 @@
 /** Statements that change a table: each becomes the rows to add, or all the rows that the table has afterwards. */
-import type { Column } from "../../core/table.ts";
+import { formatTable, type Column, type TableRef } from "../../core/table.ts";
 import type { Assignment, Expression, From, MergeClause, Name, Statement } from "./ast.ts";
 import type { Emit, Relation, TableShape } from "./emit.ts";
 import { rows } from "./expression.ts";
-import { emitFrom, tableRef, within, type Joined } from "./from.ts";
+import { emitFrom, within, type Joined } from "./from.ts";
 import { refuse, type Place } from "./lexer.ts";
 import { emptyScope, type Scope, type Source } from "./scope.ts";
 import type { Effect } from "./translate.ts";
@@ -17,9 +17,10 @@ type Dml = Exclude<Statement, Definition | { readonly kind: "query" }>;
 export function emitDefinition(
   statement: Definition,
   emit: Emit,
-): { readonly effect: Effect; readonly relation?: Relation; readonly sql?: string } {
-  const target = tableRef(statement.target);
-  if (statement.kind === "drop") return { effect: { kind: "drop", target, ifExists: statement.ifExists } };
+): { readonly effect: Effect; readonly relation?: Relation } {
+  const target = emit.ref(statement.target);
+  if (statement.kind === "drop")
+    return { effect: { kind: "drop", what: statement.what, target, ifExists: statement.ifExists } };
   const { at, replace, ifNotExists, what, columns, query } = statement;
   const rest = {
     target,
@@ -29,7 +30,6 @@ export function emitDefinition(
     ...(statement.partitionBy === undefined ? {} : { partitionBy: partitionText(statement.partitionBy) }),
   };
   if (query === undefined) {
-    if (what === "view") return refuse("CREATE VIEW without a query", at);
     const schema = (columns ?? []).map(({ name, type, required }): Column => {
       const column = columnFor(name.text, typeOf(type));
       return required && column.mode === "NULLABLE" ? { ...column, mode: "REQUIRED" } : column;
@@ -43,13 +43,18 @@ export function emitDefinition(
     relation.isValue && relation.columns[0]?.type.kind === "struct"
       ? relation.columns[0].type.fields
       : relation.columns;
+  const names = statement.names?.map(({ text }) => text);
+  if (names !== undefined && names.length !== found.length)
+    refuse(`${names.length} names for the ${found.length} columns of a view`, at);
   const schema = found.map((column, index) =>
     columnFor(
-      column.name ?? refuse(`the column ${index + 1} without a name`, query.at, "give it an alias"),
+      names?.[index] ?? column.name ?? refuse(`the column ${index + 1} without a name`, query.at, "give it an alias"),
       column.type,
     ),
   );
-  return { effect: { kind: what === "view" ? "create-view" : "create-table-as", ...rest, schema }, relation };
+  if (what === "table") return { effect: { kind: "create-table-as", ...rest, schema }, relation };
+  const view = { sql: statement.text ?? "", ...(names === undefined ? {} : { names }) };
+  return { effect: { kind: "create-view", target, replace, ifNotExists, schema, view } };
 }
 
 function partitionText(node: Expression): string {
@@ -64,17 +69,24 @@ function partitionText(node: Expression): string {
 
 interface Target {
   readonly shape: TableShape;
-  readonly ref: ReturnType<typeof tableRef>;
+  readonly ref: TableRef;
   readonly id: string;
   readonly joined: Joined;
 }
 
-function targetOf(path: readonly Name[], name: Name | undefined, emit: Emit): Target {
-  const ref = tableRef(path);
-  const at = path[0]?.at ?? 0;
+/** A table whose rows a statement may change. */
+function changeable(ref: TableRef, at: Place, emit: Emit): TableShape {
   const shape = emit.table(ref, at);
-  if (shape.ingestionTime)
-    refuse(`a change to ${ref.dataset}.${ref.table}, which is partitioned by ingestion time`, at);
+  const shown = formatTable(ref);
+  if (shape.view !== undefined) refuse(`a change to ${shown}, which is a view`, at, "change the tables that it reads");
+  if (shape.ingestionTime) refuse(`a change to ${shown}, which is partitioned by ingestion time`, at);
+  return shape;
+}
+
+function targetOf(path: readonly Name[], name: Name | undefined, emit: Emit): Target {
+  const ref = emit.ref(path);
+  const at = path[0]?.at ?? 0;
+  const shape = changeable(ref, at, emit);
   const joined = emitFrom({ kind: "table", at, path, alias: name, quoted: true }, emptyScope, emit);
   return { shape, ref, id: joined.sql.slice(joined.sql.lastIndexOf(" ") + 1), joined };
 }
@@ -135,10 +147,8 @@ function insert(
   emit: Emit,
 ): { readonly effect: Effect; readonly sql: string } {
   const { at, source } = statement;
-  const ref = tableRef(statement.target);
-  const shape = emit.table(ref, at);
-  if (shape.ingestionTime)
-    refuse(`a change to ${ref.dataset}.${ref.table}, which is partitioned by ingestion time`, at);
+  const ref = emit.ref(statement.target);
+  const shape = changeable(ref, at, emit);
   const columns = columnsNamed(shape, statement.columns);
   const effect: Effect = { kind: "insert", target: ref };
   const whole = (values: readonly string[]): string =>

@@ -1,6 +1,6 @@
 /** What the parts of the translator ask of each other. */
 import type { TableRef } from "../../core/table.ts";
-import type { Argument, Call, Expression, Query } from "./ast.ts";
+import type { Argument, Call, Expression, Name, Query } from "./ast.ts";
 import type { Place } from "./lexer.ts";
 import type { Scope } from "./scope.ts";
 import type { Type } from "./type.ts";
@@ -11,6 +11,8 @@ export interface TableShape {
   readonly columns: readonly { readonly name: string; readonly type: Type }[];
   /** It has the pseudo-column `_PARTITIONTIME`. */
   readonly ingestionTime: boolean;
+  /** The rows, where it is a view. */
+  readonly view?: Relation;
 }
 
 export interface OutputColumn {
@@ -44,7 +46,13 @@ export interface Emit {
   readonly relation: (query: Query, scope: Scope) => Relation;
   readonly call: (node: Call, scope: Scope) => Value;
   readonly parameter: (name: string, at: Place) => Value;
+  /** A script's variable of this name, if there is one. */
+  readonly variable: (name: string, at: Place) => Value | undefined;
+  /** The table that a path names. */
+  readonly ref: (path: readonly Name[]) => TableRef;
   readonly table: (table: TableRef, at: Place) => TableShape;
+  /** Notes that a table's columns are read as `id."column"`. */
+  readonly scan: (id: string, table: TableRef) => void;
   /** A number that no other name of this statement has. */
   readonly fresh: () => number;
 }

@@ -126,13 +126,15 @@ function text(value: string, at: Place): Value {
 function path(node: Node<"name"> | Node<"field">, scope: Scope, emit: Emit): Value {
   const { at } = node;
   if (node.kind === "name") {
-    const found = lookUp(scope, node.name, at) ?? refuse(`the unknown name ${node.name}`, at);
+    const found = lookUp(scope, node.name, at);
+    // A column goes before a variable of its name.
+    if (found === undefined) return emit.variable(node.name, at) ?? refuse(`the unknown name ${node.name}`, at);
     if (found.kind === "value") return found.value ?? { at, type: found.type, sql: found.sql, atomic: true };
     return refuse(`the table ${node.name} as a value`, at, "name its columns");
   }
   if (node.of.kind === "name") {
-    const head = lookUp(scope, node.of.name, node.of.at) ?? refuse(`the unknown name ${node.of.name}`, node.of.at);
-    if (head.kind === "source") {
+    const head = lookUp(scope, node.of.name, node.of.at);
+    if (head?.kind === "source") {
       const column =
         columnIn(head.source, node.name, at) ?? refuse(`the unknown column ${node.of.name}.${node.name}`, at);
       return { at, type: column.type, sql: column.sql, atomic: true };

@@ -90,9 +90,11 @@ function table(node: Extract<From, { readonly kind: "table" }>, scope: Scope, em
     if (head !== undefined)
       return refuse("a path to an array in FROM", at, `write UNNEST(${path.map(({ text }) => text).join(".")})`);
   }
-  const ref = tableRef(path);
+  const ref = emit.ref(path);
   const shape = emit.table(ref, at);
+  if (shape.view !== undefined) return sourceOf(shape.view, node.alias?.text ?? ref.table, emit);
   const id = alias(emit);
+  emit.scan(id, ref);
   const columns = shape.columns.map((column): ScopeColumn => ({
     name: column.name,
     type: column.type,

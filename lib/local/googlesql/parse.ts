@@ -1,12 +1,29 @@
-/** GoogleSQL's statements. Scripts and what only an administrator writes are refused by name. */
+/** GoogleSQL's statements. What only an administrator writes is refused by name. */
 import type { Assignment, ColumnNode, Expression, MergeClause, Name, Statement } from "./ast.ts";
-import { cursorOf } from "./cursor.ts";
+import { cursorOf, type Cursor } from "./cursor.ts";
 import { refuse, type Place } from "./lexer.ts";
-import { queryParser } from "./parse-query.ts";
+import { queryParser, type QueryParser } from "./parse-query.ts";
 
 /** Parses one statement, with or without a semicolon at its end. Throws `Refusal`. */
 export function parse(sql: string): Statement {
   const cursor = cursorOf(sql);
+  const found = statementParser(cursor).statement();
+  if (cursor.acceptSymbol(";") && cursor.peek().kind !== "end")
+    refuse("a script of several statements", cursor.at(), "send one statement at a time");
+  if (cursor.peek().kind !== "end") cursor.unexpected();
+  return found;
+}
+
+type Create = Extract<Statement, { readonly kind: "create-table" }>;
+
+export interface StatementParser extends QueryParser {
+  /** One statement, without its semicolon. */
+  readonly statement: () => Statement;
+  /** Names with commas between, in parentheses. */
+  readonly names: () => readonly Name[];
+}
+
+export function statementParser(cursor: Cursor): StatementParser {
   const parser = queryParser(cursor);
   const { expression, path } = parser;
 
@@ -34,9 +51,9 @@ export function parse(sql: string): Statement {
         cursor.expect("TABLE");
         return { kind: "truncate", at, target: path() };
       case "DROP": {
-        if (!cursor.accept("TABLE")) refuse(`DROP ${next()}`, at);
+        const what = cursor.accept("VIEW") ? "view" : cursor.accept("TABLE") ? "table" : refuse(`DROP ${next()}`, at);
         const ifExists = cursor.accept("IF", "EXISTS");
-        return { kind: "drop", at, target: path(), ifExists };
+        return { kind: "drop", at, what, target: path(), ifExists };
       }
       default:
         return refuse(word === "" ? "a statement that starts like this" : `the statement ${word}`, at);
@@ -60,9 +77,16 @@ export function parse(sql: string): Statement {
 
   function create(at: Place): Statement {
     const replace = cursor.accept("OR", "REPLACE");
-    const what = cursor.accept("VIEW") ? "view" : cursor.accept("TABLE") ? "table" : refuse(`CREATE ${next()}`, at);
+    const temporary = cursor.accept("TEMP") || cursor.accept("TEMPORARY");
+    const what: Create["what"] =
+      !temporary && cursor.accept("VIEW")
+        ? "view"
+        : cursor.accept("TABLE")
+          ? "table"
+          : refuse(`CREATE ${temporary ? "TEMP " : ""}${next()}`, at);
     const ifNotExists = cursor.accept("IF", "NOT", "EXISTS");
-    const names = path();
+    const start = { kind: "create-table" as const, at, what, temporary, replace, ifNotExists, target: path() };
+    if (what === "view") return view(start);
     const columns = cursor.acceptSymbol("(") ? columnList() : undefined;
     if (cursor.isNext("LIKE") || cursor.isNext("CLONE") || cursor.isNext("COPY"))
       refuse(`CREATE TABLE … ${next()}`, cursor.at());
@@ -72,17 +96,24 @@ export function parse(sql: string): Statement {
     const query = cursor.accept("AS") ? parser.query() : undefined;
     if (query === undefined && columns === undefined) refuse("CREATE TABLE without columns or a query", at);
     return {
-      kind: "create-table",
-      at,
-      what,
-      replace,
-      ifNotExists,
-      target: names,
+      ...start,
       clusterBy,
       ...(columns === undefined ? {} : { columns }),
       ...(partitionBy === undefined ? {} : { partitionBy }),
       ...(query === undefined ? {} : { query }),
     };
+  }
+
+  function view(
+    start: Pick<Create, "kind" | "at" | "what" | "temporary" | "replace" | "ifNotExists" | "target">,
+  ): Create {
+    const named = cursor.isSymbol("(") ? names() : undefined;
+    if (cursor.isNext("OPTIONS")) refuse("OPTIONS(…)", cursor.at());
+    cursor.expect("AS");
+    const from = cursor.at();
+    const query = parser.query();
+    const text = cursor.textFrom(from);
+    return { ...start, clusterBy: [], query, text, ...(named === undefined ? {} : { names: named }) };
   }
 
   function columnList(): readonly ColumnNode[] {
@@ -203,10 +234,5 @@ export function parse(sql: string): Statement {
     return expression();
   }
 
-  const found = statement();
-  if (cursor.acceptSymbol(";") && cursor.peek().kind !== "end") {
-    refuse("a script of several statements", cursor.at(), "send one statement at a time");
-  }
-  if (cursor.peek().kind !== "end") cursor.unexpected();
-  return found;
+  return { ...parser, statement, names };
 }

@@ -2,38 +2,31 @@
  * GoogleSQL to DuckDB's SQL, by an allow-list: what is translated gives the value and the type that BigQuery gives; anything
  * else is refused with its name and its place. Pure: it needs the tables' columns and the parameters' types, and runs nothing.
  */
-import type { QueryParameter } from "../../core/sql.ts";
 import type { Column, TableRef } from "../../core/table.ts";
 import { quoteName } from "../duckdb/sql.ts";
+import type { Expression, Statement } from "./ast.ts";
 import { emitDefinition, emitDml } from "./dml.ts";
-import { orderTerms, type Emit, type Relation, type TableShape } from "./emit.ts";
-import { emitExpression } from "./expression.ts";
-import { emitCall } from "./functions.ts";
-import { lineAndColumn, Refusal, refuse, type Place } from "./lexer.ts";
-import { parse } from "./parse.ts";
-import { collectTables } from "./tables.ts";
+import { orderTerms, type Relation } from "./emit.ts";
+import { columnsOf, emitter, noted, viewKey, type Noted, type TranslateOptions, type ViewQuery } from "./emitter.ts";
 import { tableRef } from "./from.ts";
-import { emitQuery } from "./query.ts";
+import { lineAndColumn, Refusal } from "./lexer.ts";
+import { parse } from "./parse.ts";
+import { scannedColumns, type Scan } from "./scans.ts";
 import { emptyScope } from "./scope.ts";
-import { arrayOf, columnType, scalar, storedAs, typeText, type Type } from "./type.ts";
+import { collectTables } from "./tables.ts";
+import { columnFor, storedAs, typeText, type Type } from "./type.ts";
 import { bindSql, fail, finished } from "./bind.ts";
-import type { Value } from "./value.ts";
+import { coerce } from "./value.ts";
 
-export interface TranslateOptions {
-  /** The columns of a table, and whether it is partitioned by ingestion time; `undefined` when there is none. */
-  readonly table: (
-    table: TableRef,
-  ) => { readonly columns: readonly Column[]; readonly ingestionTime?: boolean } | undefined;
-  /** The types of the named parameters. */
-  readonly parameters?: Readonly<Record<string, Pick<QueryParameter, "type" | "array">>>;
-}
+export type { TranslateOptions, ViewQuery } from "./emitter.ts";
+export type { Scan } from "./scans.ts";
 
 /** What a statement does to its target, once `sql` has been run. */
 export type Effect =
-  | { readonly kind: "select" }
-  /** `sql` gives the rows of a new table or view. */
+  | { readonly kind: "select"; readonly schema: readonly Column[] }
+  /** `sql` gives the rows of a new table. */
   | {
-      readonly kind: "create-table-as" | "create-table" | "create-view";
+      readonly kind: "create-table-as" | "create-table";
       readonly target: TableRef;
       readonly replace: boolean;
       readonly ifNotExists: boolean;
@@ -41,76 +34,126 @@ export type Effect =
       readonly partitionBy?: string;
       readonly clusterBy: readonly string[];
     }
+  | {
+      readonly kind: "create-view";
+      readonly target: TableRef;
+      readonly replace: boolean;
+      readonly ifNotExists: boolean;
+      readonly schema: readonly Column[];
+      readonly view: ViewQuery;
+    }
   /** `sql` gives rows to add to the target. */
   | { readonly kind: "insert"; readonly target: TableRef }
   /** `sql` gives all the rows that the target has afterwards. */
   | { readonly kind: "merge" | "update" | "delete" | "truncate"; readonly target: TableRef }
-  | { readonly kind: "drop"; readonly target: TableRef; readonly ifExists: boolean };
+  | { readonly kind: "drop"; readonly what: "table" | "view"; readonly target: TableRef; readonly ifExists: boolean };
+
+/** What was found out about a statement's or an expression's SQL. */
+interface Done {
+  readonly kind: "ok";
+  readonly sql: string;
+  /** The named parameters that it uses, in lower case. `sql` has each as `$name`, a text. */
+  readonly parameters: readonly string[];
+  /** The columns that it reads of each table, through views. */
+  readonly scans: readonly Scan[];
+}
+
+export interface Refused {
+  readonly kind: "refused";
+  readonly construct: string;
+  readonly line: number;
+  readonly column: number;
+  readonly remedy?: string;
+}
 
 export type Translation =
-  | {
-      readonly kind: "ok";
+  | (Done & {
       readonly effect: Effect;
-      /** DuckDB's SQL; empty for `drop`, and for `create-table` without a query. */
-      readonly sql: string;
       /** The result's columns, under the names that GoogleSQL gives them. */
       readonly columns: readonly { readonly name: string; readonly type: string }[];
-      /** The named parameters that the statement uses, in lower case. `sql` has each as `$name`, a text. */
-      readonly parameters: readonly string[];
-      /** The tables that it reads. */
+      /** The tables and views that it reads. */
       readonly reads: readonly TableRef[];
-    }
-  | {
-      readonly kind: "refused";
-      readonly construct: string;
-      readonly line: number;
-      readonly column: number;
-      readonly remedy?: string;
-    };
+    })
+  | Refused;
 
-/** Translates one statement. It never throws for what a statement says. */
+/** Translates one statement. It never throws for what a statement says. `sql` is empty for DROP, CREATE VIEW, and CREATE TABLE without a query. */
 export function translateGoogleSql(sql: string, options: TranslateOptions): Translation {
-  const parameters = new Map<string, string>();
-  const reads = new Map<string, TableRef>();
+  return guarded(sql, () => translated(parse(sql), options));
+}
+
+/** The same for a statement of the script `sql`. */
+export function translateStatement(statement: Statement, sql: string, options: TranslateOptions): Translation {
+  return guarded(sql, () => translated(statement, options));
+}
+
+/** One expression of the script `sql`, as a query of one row with the column `v`; as `wanted`, where that is given. */
+export function translateExpression(
+  node: Expression,
+  wanted: Type | undefined,
+  sql: string,
+  options: TranslateOptions,
+): (Done & { readonly type: Type }) | Refused {
+  return guarded(sql, () => {
+    const notes = noted();
+    const found = emitter(options, notes).value(node, emptyScope);
+    const { type, sql: text } = wanted === undefined ? found : coerce(found, wanted, "a variable");
+    return { ...done(`SELECT ${text} AS v`, notes), type };
+  });
+}
+
+function translated(statement: Statement, options: TranslateOptions): Extract<Translation, Done> {
+  const notes = noted();
+  const emit = emitter(options, notes);
+  const finish = (effect: Effect, relation: Relation | undefined, text?: string): Extract<Translation, Done> => ({
+    ...done(text ?? (relation === undefined ? "" : result(relation)), notes),
+    effect,
+    columns: (relation === undefined ? [] : namedColumns(relation)).map(({ name, type }) => ({
+      name,
+      type: typeText(type),
+    })),
+    reads: [...notes.reads.values()],
+  });
+  if (statement.kind === "query") {
+    const relation = emit.relation(statement.query, emptyScope);
+    const schema = namedColumns(relation).map(({ name, type }) => columnFor(name, type));
+    return finish({ kind: "select", schema }, relation);
+  }
+  if (statement.kind === "create-table" || statement.kind === "drop") {
+    if (statement.kind === "drop" || statement.what === "table") {
+      const { effect, relation } = emitDefinition(statement, emit);
+      return finish(effect, relation);
+    }
+    // A view keeps its query as it is, without what the job alone knows.
+    notes.open.push(viewKey(emit.ref(statement.target)));
+    const { effect } = emitDefinition(statement, emitter({ table: options.table }, notes));
+    return { ...finish(effect, undefined), scans: [] };
+  }
+  const { effect, sql } = emitDml(statement, emit);
+  const found = finish(effect, undefined, sql);
+  return effect.kind === "truncate" ? { ...found, scans: [] } : found;
+}
+
+function done(text: string, notes: Noted): Done {
+  const sql = finished(text);
+  return { kind: "ok", sql, parameters: [...notes.parameters], scans: scannedColumns(sql, notes.scans) };
+}
+
+function guarded<T>(sql: string, work: () => T): T | Refused {
   try {
-    const statement = parse(sql);
-    const emit = emitter(options, parameters, reads);
-    const done = (effect: Effect, text: string, columns: Relation["columns"] = []): Translation => ({
-      kind: "ok",
-      effect,
-      sql: finished(text),
-      columns: columns.map(({ name, type }, index) => ({ name: name ?? `f${index}_`, type: typeText(type) })),
-      parameters: [...parameters.keys()],
-      reads: [...reads.values()],
-    });
-    if (statement.kind === "query") {
-      const relation = emit.relation(statement.query, emptyScope);
-      return done({ kind: "select" }, result(relation), named(relation));
-    }
-    if (statement.kind === "create-table" || statement.kind === "drop") {
-      const { effect, relation, sql: text } = emitDefinition(statement, emit);
-      return done(
-        effect,
-        relation === undefined ? (text ?? "") : result(relation),
-        relation === undefined ? [] : named(relation),
-      );
-    }
-    const { effect, sql: text } = emitDml(statement, emit);
-    return done(effect, text);
+    return work();
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const { construct, remedy } = error;
-    return { kind: "refused", construct, ...lineAndColumn(sql, error.at), ...(remedy === undefined ? {} : { remedy }) };
+    return refused(sql, error);
   }
 }
 
+/** A refusal with its place in the text. */
+export function refused(sql: string, { construct, at, remedy }: Refusal): Refused {
+  return { kind: "refused", construct, ...lineAndColumn(sql, at), ...(remedy === undefined ? {} : { remedy }) };
+}
+
 /** A refusal in one line: what, where, and what to write instead. */
-export function refusalText({
-  construct,
-  line,
-  column,
-  remedy,
-}: Extract<Translation, { readonly kind: "refused" }>): string {
+export function refusalText({ construct, line, column, remedy }: Refused): string {
   return `line ${line}, column ${column}: ${construct}: the embedded engine does not run this as BigQuery does${remedy === undefined ? "" : `; ${remedy}`}`;
 }
 
@@ -127,82 +170,33 @@ export function tablesOf(sql: string): readonly TableRef[] {
   return [...found.values()];
 }
 
-/** The table that a statement would change, and where it names it; `undefined` for a query, and for what cannot be parsed. */
-export function changedBy(
+export interface Change {
+  readonly table: TableRef;
+  readonly line: number;
+  readonly column: number;
+}
+
+/** The table that a statement of `sql` would change, and where it names it; `undefined` for a query. Throws `Refusal`. */
+export function changeOf(
+  statement: Statement,
   sql: string,
-): { readonly table: TableRef; readonly line: number; readonly column: number } | undefined {
-  try {
-    const statement = parse(sql);
-    if (statement.kind === "query") return undefined;
-    return { table: tableRef(statement.target), ...lineAndColumn(sql, statement.target[0]?.at ?? statement.at) };
-  } catch (error) {
-    if (!(error instanceof Refusal)) throw error;
-    return undefined;
-  }
-}
-
-function emitter(options: TranslateOptions, parameters: Map<string, string>, reads: Map<string, TableRef>): Emit {
-  const known = new Map(
-    Object.entries(options.parameters ?? {}).map(([name, type]) => [name.toLowerCase(), type] as const),
-  );
-  let counter = 0;
-  const emit: Emit = {
-    value: (node, scope) => emitExpression(node, scope, emit),
-    relation: (query, scope) => emitQuery(query, scope, emit),
-    call: (node, scope) => emitCall(node, scope, emit),
-    fresh: () => ++counter,
-    parameter(name, at) {
-      const key = name.toLowerCase();
-      const type = known.get(key) ?? refuse(`the parameter @${name}, which has no value`, at);
-      parameters.set(key, name);
-      return parameterValue(key, type, at);
-    },
-    table(table, at): TableShape {
-      const found = options.table(table);
-      const shown = [table.project, table.dataset, table.table].filter((part) => part !== undefined).join(".");
-      if (found === undefined) return refuse(`the table ${shown}, which is not there`, at);
-      reads.set(shown, table);
-      const columns = found.columns.map((column) => ({ name: column.name, type: columnType(column) }));
-      return { columns, ingestionTime: found.ingestionTime ?? false };
-    },
-  };
-  return emit;
-}
-
-/** Parameters travel as texts, so that none loses digits; an array as JSON. */
-function parameterValue(
-  name: string,
-  { type, array = false }: Pick<QueryParameter, "type" | "array">,
-  at: Place,
-): Value {
-  const one = scalar(type);
-  if (array) {
-    const element = type === "BYTES" ? "from_base64(x)" : `CAST(x AS ${storedAs(one)})`;
-    const sql = `list_transform(from_json(CAST($${name} AS VARCHAR), '["VARCHAR"]'), lambda x: ${element})`;
-    return { at, type: arrayOf(one), sql };
-  }
-  const sql =
-    type === "BYTES" ? `from_base64(CAST($${name} AS VARCHAR))` : `CAST(CAST($${name} AS VARCHAR) AS ${storedAs(one)})`;
-  return { at, type: one, sql, constant: { kind: "parameter" }, atomic: true };
+  temporary: (path: Exclude<Statement, { readonly kind: "query" }>["target"]) => TableRef | undefined = () => undefined,
+): Change | undefined {
+  if (statement.kind === "query") return undefined;
+  const { target, at } = statement;
+  return { table: temporary(target) ?? tableRef(target), ...lineAndColumn(sql, target[0]?.at ?? at) };
 }
 
 /** Columns without a name are called as BigQuery calls them. */
-function named(relation: Relation): Relation["columns"] {
-  const [only] = relation.columns;
-  if (relation.isValue && only?.type.kind === "struct")
-    return only.type.fields.map((field, index) => ({
-      name: field.anonymous ? `f${index}_` : field.name,
-      type: field.type,
-      id: `struct_extract(${only.id}, '${field.name.replaceAll("'", "''")}')`,
-    }));
-  return relation.columns;
+function namedColumns(
+  relation: Relation,
+): readonly { readonly name: string; readonly type: Type; readonly id: string }[] {
+  return columnsOf(relation).map(({ name, type, id }, index) => ({ name: name ?? `f${index}_`, type, id }));
 }
 
 /** The statement's own result: its names, its order, and no array that is NULL or has a NULL in it. */
 function result(relation: Relation): string {
-  const items = named(relation).map(
-    ({ name, type, id }, index) => `${storable(id, type)} AS ${quoteName(name ?? `f${index}_`)}`,
-  );
+  const items = namedColumns(relation).map(({ name, type, id }) => `${storable(id, type)} AS ${quoteName(name)}`);
   const order = relation.order.length === 0 ? "" : ` ORDER BY ${orderTerms(relation.order)}`;
   const limit = relation.limit === undefined ? "" : ` ${relation.limit}`;
   return `SELECT ${items.join(", ")} FROM (${relation.sql})${order}${limit}`;

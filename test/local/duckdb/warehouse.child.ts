@@ -20,6 +20,18 @@ async function submit(id: string, spec: JobSpec): Promise<void> {
 const log = { dataset: "shop", table: "log" };
 await submit(`log_${round}`, { kind: "query", sql: "CREATE TABLE IF NOT EXISTS shop.log (n INT64)", writes: [log] });
 
+/** Each third round adds a row by a script of several steps. */
+function addition(i: number): string {
+  if (i % 3 === 0) return `INSERT INTO shop.log (n) VALUES (${i})`;
+  if (i % 3 === 1) return "UPDATE shop.log SET n = n + 1 WHERE true";
+  return `DECLARE i INT64 DEFAULT 0;
+    CREATE TEMP TABLE one (n INT64);
+    WHILE i < 3 DO SET i = i + 1; IF i = 2 THEN INSERT INTO one VALUES (i); END IF; END WHILE;
+    UPDATE shop.log SET n = n + i WHERE true;
+    INSERT INTO shop.log (n) SELECT n FROM one;
+    DELETE FROM one WHERE true;`;
+}
+
 for (let i = 0; i < 1000; i++) {
   const month = String((i % 12) + 1).padStart(2, "0");
   const source = { dataset: "shop", table: `staged_${round}_${i}` };
@@ -30,13 +42,15 @@ for (let i = 0; i < 1000; i++) {
     destination: source,
   });
   await warehouse.wait(`load_${round}_${i}`, { timeoutMs: 60_000 });
-  // Nobody waits for these three: whatever the moment of the kill, some are pending or running.
+  // Nobody waits for these four: whatever the moment of the kill, some are pending or running.
   await submit(`whole_${round}_${i}`, { kind: "copy", source, destination: { dataset: "shop", table: "clean" } });
   await submit(`add_${round}_${i}`, {
     kind: "query",
-    sql: i % 2 === 0 ? `INSERT INTO shop.log (n) VALUES (${i})` : "UPDATE shop.log SET n = n + 1 WHERE true",
+    sql: addition(i),
     writes: [log],
   });
+  const everything = { dataset: "shop", table: "everything" };
+  await submit(`more_${round}_${i}`, { kind: "copy", source, destination: everything, append: true });
   const destination = { dataset: "shop", table: "months", partition: `2024${month}` };
   await submit(`part_${round}_${i}`, {
     kind: "copy",

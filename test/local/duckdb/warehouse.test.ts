@@ -183,10 +183,13 @@ test(
           assert.deepEqual(await look(warehouse, "SELECT MOD(COUNT(*), 5000) FROM shop.months"), [0]);
         }
         const added = await warehouse.describe(ref("log"));
+        const appended = await warehouse.describe(ref("everything"));
         await warehouse.close();
         assert.deepEqual(await inside(file, "SELECT id FROM file._sluice.jobs WHERE state <> 'succeeded'"), []);
         const inserts = "SELECT count(*) FROM file._sluice.jobs WHERE id LIKE 'add%' AND spec LIKE '%INSERT%'";
         assert.equal(Number(added?.rows ?? 0), Number((await inside(file, inserts))[0]), "each INSERT is there once");
+        const appends = await inside(file, "SELECT count(*) FROM file._sluice.jobs WHERE id LIKE 'more%'");
+        assert.equal(appended?.rows ?? 0, 5000 * Number(appends[0]), "each append is there once, and whole");
         const left = `${physicalTables("t")} AND table_name NOT IN (SELECT physical FROM file._sluice.tables)`;
         assert.deepEqual(await inside(file, left), []);
       }
@@ -409,7 +412,7 @@ test("what is not supported in a change is refused by its name and place", async
     partitioning: { type: "DAY" },
   });
   for (const [sql, ...words] of [
-    ["CREATE VIEW shop.days AS SELECT 1 AS n", "column 13", "CREATE VIEW"],
+    ["CREATE MATERIALIZED VIEW shop.days AS SELECT 1 AS n", "column 1", "CREATE MATERIALIZED"],
     ["CREATE OR REPLACE TABLE shop.days PARTITION BY _PARTITIONDATE AS SELECT 1 AS n", "BY _PARTITIONDATE"],
     ["CREATE OR REPLACE TABLE shop.days PARTITION BY n AS SELECT 1 AS n", "column 25", "BY n"],
     ["CREATE OR REPLACE TABLE shop.days PARTITION BY DATE_TRUNC(d, YEAR) AS SELECT CURRENT_DATE() AS d", "(d, YEAR)"],
@@ -417,7 +420,8 @@ test("what is not supported in a change is refused by its name and place", async
     ["INSERT INTO shop.days (n) VALUES (1)", "ingestion time"],
     ["UPDATE shop.days SET n = 1 WHERE true", "column 8", "ingestion time"],
     ["ALTER TABLE shop.days ADD COLUMN m INT64", "ALTER"],
-    ["BEGIN DELETE FROM shop.days WHERE true; END", "BEGIN"],
+    ["BEGIN DELETE FROM shop.days WHERE true; EXCEPTION WHEN ERROR THEN SELECT 1; END", "column 41", "EXCEPTION"],
+    ["DELETE FROM shop.days WHERE true; EXECUTE IMMEDIATE 'SELECT 1'", "column 35", "EXECUTE"],
   ] as const) {
     await fail(
       { kind: "query", sql, writes: [ref("days")] },

@@ -1,10 +1,18 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Column, TableRef } from "../../../lib/core/table.ts";
 import { allowedFunctions } from "../../../lib/local/googlesql/functions.ts";
-import { tablesOf, translateGoogleSql, type Translation } from "../../../lib/local/googlesql/translate.ts";
+import { openDuckdbWarehouse } from "../../../lib/local/duckdb/warehouse.ts";
+import { checkScript } from "../../../lib/local/googlesql/check-script.ts";
+import { Refusal } from "../../../lib/local/googlesql/lexer.ts";
+import { isSingle, parseScript } from "../../../lib/local/googlesql/parse-script.ts";
+import { refused, tablesOf, translateGoogleSql, type Translation } from "../../../lib/local/googlesql/translate.ts";
+import { systemClock } from "../../../lib/local/system-clock.ts";
 import { openEngine, rowsOf } from "./values.ts";
 
 /**
@@ -19,6 +27,9 @@ type Case =
       readonly source?: string;
     }
   | { readonly sql: string; readonly fails: true }
+  /** A script, or statements that change tables, as a job in which it may change `d.t` and `d.v`; its rows as the port gives them. */
+  | { readonly script: string; readonly rows: readonly unknown[][]; readonly source: string }
+  | { readonly script: string; readonly fails: true }
   | { readonly sql: string; readonly refused: string; readonly at: string };
 
 // The file is written by the generator of cases, in this form.
@@ -51,19 +62,32 @@ function translated(sql: string, parameters = {}): Extract<Translation, { readon
   return found;
 }
 
+/** A statement or script, looked through as before it runs. */
+function checked(sql: string): ReturnType<typeof checkScript> | Translation {
+  try {
+    const steps = parseScript(sql);
+    return isSingle(steps) ? translateGoogleSql(sql, { table }) : checkScript(steps, sql, { table, dataset: "_temp" });
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    return refused(sql, error);
+  }
+}
+
 test("every case gives the value and the type of BigQuery, fails as there, or is refused by name and place", async (t) => {
   const connection = await openEngine();
-  assert.ok(cases.length >= 400, "the table is whole");
+  assert.ok(cases.length >= 480, "the table is whole");
   for (const one of cases) {
+    if ("script" in one) continue;
     await t.test(one.sql.slice(0, 120), async () => {
-      const found = translateGoogleSql(one.sql, { table });
       if ("refused" in one) {
+        const found = checked(one.sql);
         assert.deepEqual(found.kind === "refused" && [found.construct, `${found.line}:${found.column}`], [
           one.refused,
           one.at,
         ]);
         return;
       }
+      const found = translateGoogleSql(one.sql, { table });
       if ("fails" in one) {
         if (found.kind === "ok") await assert.rejects(rowsOf(connection, found.sql));
         return;
@@ -79,8 +103,44 @@ test("every case gives the value and the type of BigQuery, fails as there, or is
   }
 });
 
+test("scripts, views and changes give the rows of BigQuery, or fail as there", async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), "googlesql-scripts-"));
+  const warehouse = await openDuckdbWarehouse({
+    file: join(folder, "cases.duckdb"),
+    resolveUri: (uri) => uri,
+    clock: systemClock(),
+    memoryLimit: "1GB",
+  });
+  const writes = [
+    { dataset: "d", table: "t" },
+    { dataset: "d", table: "v" },
+  ];
+  const scripts = cases.flatMap((one) => ("script" in one ? [one] : []));
+  assert.ok(scripts.length >= 45, "the table is whole");
+  for (const [index, one] of scripts.entries()) {
+    await t.test(one.script.slice(0, 120), async () => {
+      for (const target of writes) await warehouse.drop(target);
+      await warehouse.submit(`case_${index}`, { kind: "query", sql: one.script, writes }, {});
+      const { state, error } = await warehouse.wait(`case_${index}`, { timeoutMs: 10_000 });
+      if ("fails" in one) {
+        assert.equal(state, "failed");
+        assert.ok(["invalidQuery", "duplicate", "notFound"].includes(error?.reason ?? ""), error?.message);
+        return;
+      }
+      assert.equal(state, "succeeded", error?.message);
+      const rows = await Array.fromAsync(warehouse.rows(`case_${index}`));
+      assert.deepEqual(
+        rows.map((row) => Object.values(row)),
+        one.rows,
+      );
+    });
+  }
+  await warehouse.close();
+  await rm(folder, { recursive: true });
+});
+
 test("every function on the list is in the table", () => {
-  const shown = cases.map((one) => ("refused" in one ? "" : one.sql.toUpperCase())).join("\n");
+  const shown = cases.map((one) => ("sql" in one && !("refused" in one) ? one.sql.toUpperCase() : "")).join("\n");
   const missing = allowedFunctions().filter((name) => !shown.includes(`${name}(`) && !name.startsWith("CURRENT_"));
   assert.deepEqual(missing, []);
 });
@@ -256,6 +316,7 @@ test("definitions say what they make", () => {
   ]);
   assert.deepEqual(translated("DROP TABLE IF EXISTS shop.made").effect, {
     kind: "drop",
+    what: "table",
     target: { dataset: "shop", table: "made" },
     ifExists: true,
   });

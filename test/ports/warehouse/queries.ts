@@ -175,7 +175,7 @@ export const queryScenarios: Readonly<Record<string, Scenario>> = {
       "",
       "SELECT 1 AS a, 2 AS A",
       "SELECT CAST('x' AS INT64) AS i",
-      "SELECT 1; SELECT 2",
+      "SELECT 1; SELECT nonsense",
     ]) {
       await fail({ kind: "query", sql }, "invalidQuery");
     }
