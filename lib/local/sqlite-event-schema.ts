@@ -40,6 +40,7 @@ export const EVENT_STORE_FORMAT: SqliteFormat = {
      CREATE INDEX events_asset_partition ON events (asset, partition);
      CREATE INDEX events_partition ON events (partition);
      CREATE INDEX events_run ON events (run);`,
+    "CREATE TABLE doc_backfill (id TEXT PRIMARY KEY, value TEXT NOT NULL)",
   ],
 };
 
@@ -54,4 +55,5 @@ export const DOCUMENT_COLUMNS: Columns = {
   asset: () => ({}),
   sensor: () => ({}),
   cursor: () => ({}),
+  backfill: () => ({}),
 };

@@ -1,6 +1,6 @@
 import type { SQLInputValue } from "node:sqlite";
+import { checkDocumentId } from "../core/document-id.ts";
 import type { DocumentKind, Documents, Read, Ref, Refs, Write } from "../core/documents.ts";
-import { PermanentError } from "../core/errors.ts";
 import type { SluiceEvent, StoredEvent } from "../core/events.ts";
 import type { EventStore } from "../ports/event-store.ts";
 import { integer, openSqlite, text } from "./sqlite-database.ts";
@@ -8,7 +8,7 @@ import type { SqliteDatabase } from "./sqlite-database.ts";
 import { DOCUMENT_COLUMNS, EVENT_STORE_FORMAT } from "./sqlite-event-schema.ts";
 import { insertEvent, readHistory } from "./sqlite-history.ts";
 import { eventListeners } from "./sqlite-listeners.ts";
-import { decodeCursor, encodeCursor, pageOf, pageSize } from "./sqlite-page.ts";
+import { decodeCursor, encodeCursor, pageOf, pageSize } from "../core/page.ts";
 
 export interface SqliteEventStoreOptions {
   /** The database file; made, with its folder, where it is missing. `:memory:` keeps nothing. */
@@ -135,14 +135,14 @@ function readAll<R extends Refs>(database: SqliteDatabase, refs: R): Read<R> {
 }
 
 function readDocument<K extends DocumentKind>(database: SqliteDatabase, kind: K, id: string): Documents[K] | undefined {
-  checkId(kind, id);
+  checkDocumentId(kind, id);
   const row = database.get(`SELECT value FROM doc_${kind} WHERE id = ?`, id);
   return row === undefined ? undefined : parse(kind, text(row, "value"));
 }
 
 function applyWrite(database: SqliteDatabase, write: Write): void {
   if ("delete" in write) {
-    checkId(write.delete.kind, write.delete.id);
+    checkDocumentId(write.delete.kind, write.delete.id);
     database.run(`DELETE FROM doc_${write.delete.kind} WHERE id = ?`, write.delete.id);
     return;
   }
@@ -155,7 +155,7 @@ function putDocument<K extends DocumentKind>(
   { kind, id }: Ref<K>,
   value: Documents[K],
 ): void {
-  checkId(kind, id);
+  checkDocumentId(kind, id);
   const fields = { id, ...DOCUMENT_COLUMNS[kind](value), value: JSON.stringify(value) };
   const columns = Object.keys(fields);
   const updates = columns.slice(1).map((column) => `${column} = excluded.${column}`);
@@ -169,17 +169,6 @@ function putDocument<K extends DocumentKind>(
 function parse<K extends DocumentKind>(_kind: K, value: string): Documents[K] {
   // The text was written by `putDocument` into the table of this kind.
   return JSON.parse(value) as Documents[K];
-}
-
-function checkId(kind: string, id: string): void {
-  if (id === "" || Buffer.byteLength(id) > 1_500 || !id.isWellFormed()) {
-    throw new PermanentError(
-      `the id of a ${kind} document must be 1 to 1,500 bytes of UTF-8, got ${JSON.stringify(id.slice(0, 80))}`,
-      {
-        code: "bad-input",
-      },
-    );
-  }
 }
 
 function warn(error: unknown): void {

@@ -1,9 +1,10 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { SluiceEvent, StoredEvent } from "../core/events.ts";
+import { keysAsked } from "../core/history-keys.ts";
 import type { HistoryQuery, Page } from "../ports/event-store.ts";
 import { integer, text } from "./sqlite-database.ts";
 import type { Row, SqliteDatabase } from "./sqlite-database.ts";
-import { badCursor, pageOf, pageSize } from "./sqlite-page.ts";
+import { badCursor, pageOf, pageSize } from "../core/page.ts";
 
 /** As many digits as the largest safe integer has, so that positions also sort as text. */
 const POSITION_DIGITS = 16;
@@ -26,14 +27,14 @@ export function insertEvent(database: SqliteDatabase, event: SluiceEvent): Store
 /** One page of history. The cursor is the position of the last event, so a page means the same however many events follow. */
 export function readHistory(database: SqliteDatabase, query: HistoryQuery): Page<StoredEvent> {
   const size = pageSize(query.limit);
-  if (query.types?.length === 0) return { items: [] };
+  if (query.types?.length === 0 || keysAsked(query.asset)?.length === 0) return { items: [] };
   const { sql, values } = historyStatement(query, size + 1);
   return pageOf(database.all(sql, ...values).map(storedEvent), size, (last) => last.position);
 }
 
 /**
- * The statement behind a history query. Each type is asked for by itself, so that each walks its own index from the
- * cursor on and stops at the limit; `IN` would read and sort everything that matches.
+ * The statement behind a history query. Each key with each type is asked for by itself, so that each walks its own index
+ * from the cursor on and stops at the limit; `IN` would read and sort everything that matches.
  */
 export function historyStatement(
   query: HistoryQuery,
@@ -42,10 +43,10 @@ export function historyStatement(
   const newest = query.order !== "oldest";
   const direction = newest ? "DESC" : "ASC";
   const from = query.after === undefined ? (newest ? Number.MAX_SAFE_INTEGER : 0) : positionFrom(query.after);
-  const wanted = { asset: query.asset, partition: query.partition, run: query.run };
+  const wanted = { partition: query.partition, run: query.run };
 
-  const select = (type: string | undefined): { sql: string; values: SQLInputValue[] } => {
-    const filters = Object.entries({ ...wanted, type }).filter(
+  const select = (asset: string | undefined, type: string | undefined): { sql: string; values: SQLInputValue[] } => {
+    const filters = Object.entries({ asset, ...wanted, type }).filter(
       (entry): entry is [string, string] => entry[1] !== undefined,
     );
     const where = [...filters.map(([column]) => `${column} = ?`), `position ${newest ? "<" : ">"} ?`].join(" AND ");
@@ -54,8 +55,10 @@ export function historyStatement(
       values: [...filters.map(([, value]) => value), from, rows],
     };
   };
-  if (query.types === undefined) return select(undefined);
-  const parts = [...new Set(query.types)].map(select);
+  const keys = keysAsked(query.asset) ?? [undefined];
+  if (query.types === undefined && keys.length === 1) return select(keys[0], undefined);
+  const types = query.types === undefined ? [undefined] : [...new Set(query.types)];
+  const parts = keys.flatMap((key) => types.map((type) => select(key, type)));
   const union = parts.map(({ sql }) => `SELECT * FROM (${sql})`).join(" UNION ALL ");
   return {
     sql: `SELECT * FROM (${union}) ORDER BY position ${direction} LIMIT ?`,

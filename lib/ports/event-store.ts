@@ -24,7 +24,8 @@ export interface Page<T> {
 }
 
 export interface HistoryQuery {
-  readonly asset?: string;
+  /** One asset, or any of several keys of one that was renamed: at most 10. */
+  readonly asset?: string | readonly string[];
   readonly partition?: string;
   readonly run?: string;
   readonly types?: readonly EventType[];

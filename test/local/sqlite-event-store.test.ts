@@ -170,7 +170,7 @@ test("files that are not ours are refused in one clear line and left as they are
   raw.close();
   assert.throws(
     () => openSqliteEventStore({ file: newer }),
-    isError(/schema version 99 .* knows versions up to 1; use the newer/),
+    isError(/schema version 99 .* knows versions up to 2; use the newer/),
   );
 
   const foreign = join(folder, "foreign.db");
@@ -227,6 +227,8 @@ test("every query shape walks an index, sorts nothing, and reads no whole table"
       for (const order of ["newest", "oldest"] as const) {
         const query = { ...filters, order, ...(types === undefined ? {} : { types }) };
         explain(`history ${JSON.stringify(query)}`, historyStatement(query, 101).sql);
+        const several = { ...query, asset: ["a", "b"] };
+        if (types !== twoTypes) explain(`history ${JSON.stringify(several)}`, historyStatement(several, 101).sql);
       }
   for (const filters of subsets({ kind: "asset", name: "a", partition: "p", status: "failed" })) {
     explain(`runs ${JSON.stringify(filters)}`, runsStatement(filters).sql);

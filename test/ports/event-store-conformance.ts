@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { put, ref } from "../../lib/core/documents.ts";
-import type { PartitionDocument, RunDocument, RunStatus } from "../../lib/core/documents.ts";
+import type { BackfillDocument, PartitionDocument, RunDocument, RunStatus } from "../../lib/core/documents.ts";
 import { PermanentError } from "../../lib/core/errors.ts";
 import type { EventType, SluiceEvent, StoredEvent } from "../../lib/core/events.ts";
 import type { EventStore, HistoryQuery, Page } from "../../lib/ports/event-store.ts";
@@ -16,9 +16,26 @@ export interface EventStoreHarness {
   close(): Promise<void>;
 }
 
-export function testEventStore(name: string, open: () => Promise<EventStoreHarness>): void {
-  const check = (title: string, body: (store: EventStore, harness: EventStoreHarness) => Promise<void>): void => {
-    test(title, async () => {
+/** Where a store must differ, each with its reason. */
+export interface EventStoreDeviations {
+  /** The positions of commits that overlap need not be in the order in which they became visible. */
+  readonly overlapping?: string;
+  /** How many increments contend for one document, where 1,000 of them take minutes. */
+  readonly contention?: { readonly increments: number; readonly reason: string };
+}
+
+export function testEventStore(
+  name: string,
+  open: () => Promise<EventStoreHarness>,
+  { overlapping, contention = { increments: 1_000, reason: "" } }: EventStoreDeviations = {},
+): void {
+  const check = (
+    title: string,
+    body: (store: EventStore, harness: EventStoreHarness) => Promise<void>,
+    deviation?: string,
+  ): void => {
+    const skip = deviation === undefined ? {} : { skip: `declared deviation: ${deviation}` };
+    test(title, skip, async () => {
       const harness = await open();
       try {
         await body(harness.store, harness);
@@ -50,6 +67,37 @@ export function testEventStore(name: string, open: () => Promise<EventStoreHarne
       assert.deepEqual(await store.get("run", "r1"), value);
       assert.deepEqual(await store.get("cursor", "c"), { value: "1", at: 1 });
       assert.deepEqual(ids((await store.history({ order: "oldest" })).items), ["e1", "e2"]);
+    });
+
+    check("a backfill is a document of its own, and its deadline one of all", async (store) => {
+      const id = "00112233aabbccdd";
+      const value: BackfillDocument = {
+        id,
+        asset: "a/b",
+        from: "2024-05-01",
+        to: "2024-05-31",
+        total: 31,
+        which: "missing",
+        maxConcurrent: 2,
+        status: "running",
+        next: 2,
+        underWay: [{ partition: "2024-05-02", askedAt: 5 }],
+        counts: { passedOver: 0, succeeded: 1, skipped: 0, failed: 0 },
+        failures: [],
+        revision: 3,
+        createdAt: 1,
+        since: { at: 1, ended: 0 },
+        updatedAt: 5,
+      };
+      const due = { shard: 1, dueAt: 10, runId: id, backfill: true as const };
+      await store.transact({ backfill: ref("backfill", id) }, () => ({
+        result: 0,
+        writes: [put(ref("backfill", id), value), put(ref("due", id), due)],
+        events: [],
+      }));
+      assert.deepEqual(await store.get("backfill", id), value);
+      assert.deepEqual(await store.due({ now: 10, limit: 5 }), [due]);
+      assert.equal(await store.get("run", id), undefined);
     });
 
     check("a decide that throws stores nothing, and its own error comes back", async (store) => {
@@ -112,11 +160,16 @@ export function testEventStore(name: string, open: () => Promise<EventStoreHarne
       assert.deepEqual(await store.get("cursor", "c"), { value: "3", at: 3 });
     });
 
-    check("1,000 concurrent increments of one document by two stores make exactly 1,000", async (store, harness) => {
-      const stores = [store, await harness.other()];
-      await Promise.all(Array.from({ length: 1_000 }, (_, n) => increment(stores[n % 2] ?? store, "shared")));
-      assert.equal((await store.get("cursor", "shared"))?.value, "1000");
-    });
+    const { increments } = contention;
+    const fewer = contention.reason === "" ? "" : ` (${contention.reason})`;
+    check(
+      `${increments} increments of one document at once by two stores are all there${fewer}`,
+      async (store, harness) => {
+        const stores = [store, await harness.other()];
+        await Promise.all(Array.from({ length: increments }, (_, n) => increment(stores[n % 2] ?? store, "shared")));
+        assert.equal((await store.get("cursor", "shared"))?.value, String(increments));
+      },
+    );
 
     check("concurrent claims of one free document have one winner", async (store, harness) => {
       const stores = [store, await harness.other()];
@@ -252,6 +305,38 @@ export function testEventStore(name: string, open: () => Promise<EventStoreHarne
       }
     });
 
+    check("history of several keys is one list: of a renamed asset, in the order of what happened", async (store) => {
+      const types = ["log", "partition.sealed"] as const;
+      const all = Array.from({ length: 70 }, (_, n): SluiceEvent => {
+        const asset = ["old", "older", "new", "other", undefined][n % 5];
+        const partition = n % 3 === 0 ? {} : { partition: `p${n % 2}` };
+        const base = { v: 1 as const, id: `e${n}`, at: n, ...(asset === undefined ? {} : { asset }), ...partition };
+        const type = types[n % 2] ?? "log";
+        return type === "log" ? { ...base, type, level: "info", message: "" } : { ...base, type };
+      });
+      await store.append(all);
+      const asked = [["new", "old", "older"], ["new", "none"], ["old", "old"], ["other"], ["none"], []];
+      for (const asset of asked)
+        for (const partition of [undefined, "p1"])
+          for (const kinds of [undefined, ["log"], ["log", "partition.sealed"]] as (EventType[] | undefined)[]) {
+            const query: HistoryQuery = { asset, ...defined({ partition, types: kinds }) };
+            const wanted = all.filter(
+              (event) =>
+                event.asset !== undefined &&
+                asset.includes(event.asset) &&
+                (partition === undefined || event.partition === partition) &&
+                (kinds === undefined || kinds.includes(event.type)),
+            );
+            const oldest = await pages((after) => store.history({ ...query, ...after, order: "oldest", limit: 4 }));
+            assert.deepEqual(ids(oldest), ids(wanted), JSON.stringify(query));
+            const newest = await pages((after) => store.history({ ...query, ...after, limit: 4 }));
+            assert.deepEqual(ids(newest), ids(wanted).reverse(), JSON.stringify(query));
+          }
+      const ten = Array.from({ length: 10 }, (_, n) => `k${n}`);
+      assert.deepEqual((await store.history({ asset: ten, types: ["log", "run.failed"] })).items, []);
+      await assert.rejects(store.history({ asset: [...ten, "k10"] }), PermanentError);
+    });
+
     check("pages stay whole while events are appended", async (store) => {
       await store.append(Array.from({ length: 50 }, (_, n) => log(`old${n}`, { asset: "a" })));
       let appended = 0;
@@ -282,6 +367,42 @@ export function testEventStore(name: string, open: () => Promise<EventStoreHarne
       await store.append([log("3")]);
       assert.deepEqual(ids((await store.history({ order: "oldest", after: last })).items), ["3"]);
     });
+
+    check(
+      "a follower misses nothing of what is stored while it reads",
+      async (store, harness) => {
+        const other = await harness.other();
+        const written = Promise.all(
+          Array.from({ length: 200 }, (_, n) =>
+            n % 2 === 0
+              ? other.append([log(`e${n}`)])
+              : other.transact({ c: ref("cursor", `c${n % 10}`) }, () => ({
+                  result: undefined,
+                  writes: [],
+                  events: [log(`e${n}`)],
+                })),
+          ),
+        );
+        let over = false;
+        const end = written.then(() => (over = true));
+        const seen: string[] = [];
+        for (let after: string | undefined; ;) {
+          const last = over;
+          const { items } = await store.history({
+            order: "oldest",
+            ...(after === undefined ? {} : { after }),
+            limit: 7,
+          });
+          seen.push(...ids(items));
+          after = items.at(-1)?.position ?? after;
+          if (last && items.length === 0) break;
+          await new Promise(setImmediate);
+        }
+        await end;
+        assert.deepEqual([...seen].sort(), Array.from({ length: 200 }, (_, n) => `e${n}`).sort());
+      },
+      overlapping,
+    );
 
     check(
       "limits: 100 is the default, 1,000 the most, nonsense is refused; a full last page has no next",

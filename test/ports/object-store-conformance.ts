@@ -4,6 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { PermanentError } from "../../lib/core/errors.ts";
 import type { ObjectInfo, ObjectStore } from "../../lib/ports/object-store.ts";
@@ -28,14 +30,19 @@ export type Deviation =
   | "long-segments"
   /** `a` and `a/b` side by side. */
   | "object-and-folder"
-  /** Names with line breaks and other control characters. */
-  | "control-characters";
+  /** Names with line breaks. */
+  | "line-breaks"
+  /** The names `.` and `..`. */
+  | "dot-names"
+  /** Objects are whole in memory: how much is held is not looked at. */
+  | "held";
 
 const encoder = new TextEncoder();
 
 export function objectStoreConformance({ name: adapter, open, deviations = {} }: ConformanceOptions): void {
   const titled = (title: string, deviation?: Deviation) => {
     const reason = deviation === undefined ? undefined : deviations[deviation];
+    if (reason !== undefined && deviation === "held") return `${adapter}: ${title} (not looked at: ${reason})`;
     return `${adapter}: ${title}${reason === undefined ? "" : ` (refused: ${reason})`}`;
   };
 
@@ -143,11 +150,23 @@ export function objectStoreConformance({ name: adapter, open, deviations = {} }:
     assert.deepEqual(await names(subject), []);
   });
 
-  test(titled("line breaks and other control characters", "control-characters"), async (t) => {
+  test(titled("control characters"), async (t) => {
     const subject = await open(t);
-    const nasty = ["a\nb", "a\r\nb", "\t", "\u0000", "a\u007f", "x%0A\n", "%0A", "%250A", "%\n", "%2\u0005"];
-    for (const name of nasty) await orRefused("control-characters", subject, name, `content of ${name}`);
-    if (deviations["control-characters"] === undefined) assert.deepEqual(await names(subject), inOrder(nasty));
+    const nasty = ["\t", "\u0000", "a\u007f", "%0A", "%250A", "%2\u0005"];
+    for (const name of nasty) await roundTrip(subject, name, `content of ${name}`);
+    assert.deepEqual(await names(subject), inOrder(nasty));
+  });
+
+  test(titled("line breaks", "line-breaks"), async (t) => {
+    const subject = await open(t);
+    const nasty = ["a\nb", "a\r\nb", "x%0A\n", "%\n", "\r"];
+    for (const name of nasty) await orRefused("line-breaks", subject, name, `content of ${name}`);
+    if (deviations["line-breaks"] === undefined) assert.deepEqual(await names(subject), inOrder(nasty));
+  });
+
+  test(titled("one or two dots as the whole name", "dot-names"), async (t) => {
+    const subject = await open(t);
+    for (const name of [".", ".."]) await orRefused("dot-names", subject, name, `content of ${name}`);
   });
 
   test(titled("1,024 bytes without a slash", "long-segments"), async (t) => {
@@ -189,7 +208,9 @@ export function objectStoreConformance({ name: adapter, open, deviations = {} }:
       maxLength: 6,
     });
     const isFree = (name: string, index: number, list: readonly string[]) =>
-      list.indexOf(name) === index && !list.some((other) => other !== name && (other + "/").startsWith(name + "/"));
+      list.indexOf(name) === index &&
+      !/^\.\.?$/.test(name) &&
+      !list.some((other) => other !== name && (other + "/").startsWith(name + "/"));
     await fc.assert(
       fc.asyncProperty(
         fc.array(segment, { minLength: 1, maxLength: 20 }),
@@ -383,19 +404,22 @@ export function objectStoreConformance({ name: adapter, open, deviations = {} }:
     assert.ok(received < 64 * 65_536, `${received} bytes came`);
   });
 
-  test(titled("64 MB go through without being held"), { timeout: 60_000 }, async (t) => {
+  test(titled("64 MB go through without being held", "held"), { timeout: 60_000 }, async (t) => {
     const subject = await open(t);
     const { store, bucket } = subject;
     const size = 64 * 1024 * 1024;
     const chunk = new Uint8Array(256 * 1024).map((_, index) => index % 251);
-    let made = 0;
-    const body = async function* () {
-      for (; made < size; made += chunk.length) yield chunk;
-    };
-    const before = process.memoryUsage().rss;
+    const before = heldBytes();
     let peak = before;
-    const sampling = setInterval(() => (peak = Math.max(peak, process.memoryUsage().rss)), 5);
-    t.after(() => clearInterval(sampling));
+    const look = (at: number, length: number) => {
+      if (at % (15 * 1024 * 1024) < length) peak = Math.max(peak, heldBytes());
+    };
+    const body = async function* () {
+      for (let made = 0; made < size; made += chunk.length) {
+        look(made, chunk.length);
+        yield chunk;
+      }
+    };
     assert.equal((await store.write(bucket, "large", body())).size, size);
     let at = 0;
     let pieces = 0;
@@ -403,12 +427,23 @@ export function objectStoreConformance({ name: adapter, open, deviations = {} }:
       assert.equal(piece[0], (at % chunk.length) % 251);
       at += piece.length;
       pieces++;
-      peak = Math.max(peak, process.memoryUsage().rss);
+      look(at, piece.length);
     }
     assert.equal(at, size);
     assert.ok(pieces >= 16, `the object came in ${pieces} pieces`);
-    assert.ok(peak - before < 48 * 1024 * 1024, `memory grew by ${Math.round((peak - before) / 1e6)} MB`);
+    if (deviations.held === undefined)
+      assert.ok(peak - before < 32 * 1024 * 1024, `${Math.round((peak - before) / 1e6)} MB were held`);
   });
+}
+
+/** Memory without garbage, of which every stream leaves much behind before it is collected. */
+function heldBytes(): number {
+  setFlagsFromString("--expose-gc");
+  // V8 defines `gc` as a function in every context that is made from now on.
+  const gc = runInNewContext("gc") as () => void;
+  gc();
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
 }
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {

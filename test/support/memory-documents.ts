@@ -1,6 +1,6 @@
 /** Documents in memory: what an event store does with decisions, and nothing else. Values are JSON, as in every store. */
+import { checkDocumentId } from "../../lib/core/document-id.ts";
 import type { Decision, DocumentKind, Documents, Read, Ref, Refs } from "../../lib/core/documents.ts";
-import { PermanentError } from "../../lib/core/errors.ts";
 import type { SluiceEvent, StoredEvent } from "../../lib/core/events.ts";
 
 export interface MemoryDocuments {
@@ -25,7 +25,8 @@ export function memoryDocuments(): MemoryDocuments {
     return known;
   };
   const get = <K extends DocumentKind>(kind: K, id: string): Documents[K] | undefined => {
-    const text = textsOf(kind).get(checkId(kind, id));
+    checkDocumentId(kind, id);
+    const text = textsOf(kind).get(id);
     // Only `apply` writes the text, from a document of this very kind.
     return text === undefined ? undefined : (JSON.parse(text) as Documents[K]);
   };
@@ -52,7 +53,7 @@ export function memoryDocuments(): MemoryDocuments {
       const { result, writes, events: added } = decide(read as Read<typeof refs>);
       const changes = writes.map((write): { at: Ref; text: string | undefined } => {
         const at = "delete" in write ? write.delete : write.put;
-        checkId(at.kind, at.id);
+        checkDocumentId(at.kind, at.id);
         return { at, text: "delete" in write ? undefined : JSON.stringify(write.value) };
       });
       for (const { at, text } of changes) {
@@ -63,11 +64,4 @@ export function memoryDocuments(): MemoryDocuments {
       return result;
     },
   };
-}
-
-function checkId(kind: string, id: string): string {
-  if (id !== "" && Buffer.byteLength(id) <= 1_500 && id.isWellFormed()) return id;
-  throw new PermanentError(`${JSON.stringify(id.slice(0, 80))} cannot be the id of a ${kind} document`, {
-    code: "bad-input",
-  });
 }

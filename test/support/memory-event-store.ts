@@ -1,6 +1,7 @@
 /** The event store port over documents in memory: for tests of rules, and as the simplest complete example of the port. */
 import type { StoredEvent } from "../../lib/core/events.ts";
-import { badCursor, decodeCursor, encodeCursor, pageOf, pageSize } from "../../lib/local/sqlite-page.ts";
+import { keysAsked } from "../../lib/core/history-keys.ts";
+import { badCursor, decodeCursor, encodeCursor, pageOf, pageSize } from "../../lib/core/page.ts";
 import type { EventStore } from "../../lib/ports/event-store.ts";
 import type { MemoryDocuments } from "./memory-documents.ts";
 import { memoryDocuments } from "./memory-documents.ts";
@@ -24,8 +25,9 @@ export function memoryEventStore(documents: MemoryDocuments = memoryDocuments())
       const size = pageSize(limit);
       if (after !== undefined && !/^\d{16}$/.test(after)) throw badCursor(after);
       const newest = order !== "oldest";
+      const keys = keysAsked(asset);
       const wanted = (event: StoredEvent): boolean =>
-        (asset === undefined || event.asset === asset) &&
+        (keys === undefined || (event.asset !== undefined && keys.includes(event.asset))) &&
         (partition === undefined || event.partition === partition) &&
         (run === undefined || event.run === run) &&
         (types === undefined || types.includes(event.type)) &&

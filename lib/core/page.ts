@@ -1,5 +1,5 @@
-import { PermanentError } from "../core/errors.ts";
-import type { Page } from "../ports/event-store.ts";
+/** Pages of a store's answers, and the cursors that lead from one to the next. Every store has the same. */
+import { PermanentError } from "./errors.ts";
 
 /** The most items of one page. */
 export const LARGEST_PAGE = 1_000;
@@ -16,7 +16,11 @@ export function pageSize(limit: number | undefined): number {
 }
 
 /** One item more than the page holds was read: it says whether there is a next page. */
-export function pageOf<T>(read: readonly T[], size: number, cursor: (last: T) => string): Page<T> {
+export function pageOf<T>(
+  read: readonly T[],
+  size: number,
+  cursor: (last: T) => string,
+): { readonly items: readonly T[]; readonly next?: string } {
   const items = read.slice(0, size);
   const last = items.at(-1);
   return read.length > size && last !== undefined ? { items, next: cursor(last) } : { items };
@@ -24,7 +28,7 @@ export function pageOf<T>(read: readonly T[], size: number, cursor: (last: T) =>
 
 /** A cursor for pages in the order of a value and, where values are equal, of an id. */
 export function encodeCursor(value: string | number, id: string): string {
-  return Buffer.from(JSON.stringify([value, id])).toString("base64url");
+  return encodeURIComponent(JSON.stringify([value, id]));
 }
 
 /** Reads what `encodeCursor` made; throws `PermanentError` for any other text. */
@@ -33,7 +37,7 @@ export function decodeCursor<T extends string | number>(
   isValue: (value: unknown) => value is T,
 ): [T, string] {
   try {
-    const parsed: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    const parsed: unknown = JSON.parse(decodeURIComponent(cursor));
     if (Array.isArray(parsed) && parsed.length === 2 && isValue(parsed[0]) && typeof parsed[1] === "string") {
       return [parsed[0], parsed[1]];
     }
@@ -46,8 +50,6 @@ export function decodeCursor<T extends string | number>(
 export function badCursor(cursor: string): PermanentError {
   return new PermanentError(
     `after: ${JSON.stringify(cursor)} is not a cursor of this query; hand in the "next" of its last page`,
-    {
-      code: "bad-input",
-    },
+    { code: "bad-input" },
   );
 }
