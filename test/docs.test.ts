@@ -5,9 +5,18 @@ import { filesBelow, textOf } from "./support/tree.ts";
 
 /** Where the code of a block is, by the name in its first line. */
 const SOURCES: Readonly<Record<string, string>> = {
-  "functions/passing.ts": "test/e2e/bigquery-run.test.ts",
+  "functions/day-summary.ts": "test/e2e/sql-asset.test.ts",
+  "functions/forum.ts": "test/support/forum.ts",
+  "functions/passing.ts": "test/e2e/sql-asset.test.ts",
+  "functions/posts.ts": "test/support/posts.ts",
+  "functions/_json-lines.ts": "test/support/json-lines.ts",
   "functions/profiles.ts": "test/support/profiles.ts",
   "test/profiles.test.ts": "test/testing/materialize-in-memory.test.ts",
+  "functions/visits.ts": "test/support/visits.ts",
+  "test/visits.test.ts": "test/testing/run-in-memory.test.ts",
+  "functions/crm.ts": "test/e2e/external.test.ts",
+  "functions/releases.ts": "test/e2e/observable.test.ts",
+  "functions/renamed.ts": "test/e2e/previous-keys.test.ts",
 };
 
 const blocks = filesBelow("docs")
@@ -35,4 +44,30 @@ test("no source is named for nothing", () => {
     Object.keys(SOURCES).filter((name) => !names.includes(name)),
     [],
   );
+});
+
+test("every block of code in docs/ is short", () => {
+  const long = blocks
+    .filter(({ code }) => code.trim().split("\n").length >= 20)
+    .map(({ file, name }) => `${file} ${name}`);
+  assert.deepEqual(long, []);
+});
+
+test("every function of the authors' API tells its contract", () => {
+  const index = textOf("lib/index.ts");
+  const exported = [...index.matchAll(/^export \{([^}]*)\} from "\.\/([^"]*)"/gm)].flatMap(
+    ([, names = "", file = ""]) =>
+      names
+        .split(",")
+        .map((name) => ({ name: name.trim(), file }))
+        .filter(({ name }) => name !== ""),
+  );
+  assert.ok(exported.length > 30);
+  const silent = exported.filter(({ name, file }) => {
+    const text = textOf(`lib/${file}`);
+    const at = text.search(new RegExp(`^export (?:async )?(?:function|const|class) ${name}\\b`, "m"));
+    // What a file only passes on is told where it is written.
+    return at >= 0 && !text.slice(0, at).trimEnd().endsWith("*/");
+  });
+  assert.deepEqual(silent, []);
 });

@@ -4,8 +4,10 @@ import type { AssetDefinition } from "./asset.ts";
 import { assetKey } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import { DefinitionError } from "./errors.ts";
+import { readerNeeds, storeOf } from "./io-manager.ts";
 import type { Need } from "./needs.ts";
 import type { PartitionMapping } from "./partition-mapping.ts";
+import { originOf } from "./previous-keys.ts";
 import type { ResourceMap } from "./resources.ts";
 
 /** A definition, or a key. */
@@ -62,7 +64,7 @@ export function inputKeys(key: AssetKey, inputs: InputMap, resources: ResourceMa
   return Object.fromEntries(
     Object.entries(inputs).map(([name, input]) => {
       const upstream = upstreamOfInput(input);
-      if (upstream.target === undefined) {
+      if (upstream.target === undefined && storeOf(upstream) === undefined) {
         throw new DefinitionError(`${upstream.key} has no table, so its rows cannot be an input of ${key}`, {
           remedy: "name it in deps, and read it by a resource",
         });
@@ -74,7 +76,10 @@ export function inputKeys(key: AssetKey, inputs: InputMap, resources: ResourceMa
 
 export function inputNeeds(key: AssetKey, inputs: InputMap): Need[] {
   return Object.values(inputs).flatMap((input) => {
-    const { target } = upstreamOfInput(input);
+    const upstream = upstreamOfInput(input);
+    const { target } = upstream;
+    const store = storeOf(upstream);
+    if (store !== undefined) return readerNeeds(store, originOf(upstream), key);
     if (target === undefined) return [];
     const { project, dataset } = target.table;
     const where = project === undefined ? {} : { project };

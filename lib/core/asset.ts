@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { assetKey } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import type { AutomationCondition } from "./automation.ts";
-import { inline } from "./check.ts";
+import type { Checkpoint } from "./checkpoint.ts";
 import type { AssetCheckDefinition, InlineCheck } from "./check.ts";
 import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
@@ -12,35 +12,25 @@ import type { AssetLike, Dependency, InputMap, InputStreams } from "./asset-inpu
 import { DefinitionError } from "./errors.ts";
 import type { InputObject } from "./documents.ts";
 import type { Metadata } from "./events.ts";
-import { checkCheckedColumns, storedTarget } from "./io-manager.ts";
+import { needsOfCheck, requireNoTable } from "./check-needs.ts";
+import { columnsOf } from "./columns.ts";
+import { checkCheckedColumns, managerNeeds, storedTarget } from "./io-manager.ts";
 import type { IoManager } from "./io-manager.ts";
 import type { Need } from "./needs.ts";
 import { compileObjectSource } from "./object-source.ts";
 import type { ObjectSource } from "./object-source.ts";
+import type { RowPlan } from "./row-plan.ts";
 import type { PartitionMapping } from "./partition-mapping.ts";
 import type { Partition, PartitionsDefinition } from "./partitions.ts";
-import { quoteTable } from "./sql.ts";
-import type { TableRef, TimePartitioning } from "./table.ts";
-import { checkIdentifier, formatTable } from "./table.ts";
+import { originOf, previousKeysOf } from "./previous-keys.ts";
+import type { Observe } from "./source.ts";
+import type { SqlTemplate } from "./sql.ts";
+import type { TableRef } from "./table.ts";
+import { checkTarget, impliedChecks, targetNeeds, targetOf } from "./target.ts";
+import type { Target, TargetOption } from "./target.ts";
 
 export { dependsOn } from "./asset-inputs.ts";
 export type { AssetLike, Dependency, InputMap, InputStreams, RowOf } from "./asset-inputs.ts";
-
-/** The table that an asset's rows become visible in. Sluice stages, audits and publishes; the asset only fills the staging. */
-export interface Target {
-  readonly table: TableRef;
-  /** `table`: each partition, in turn, is the whole table (overwrite). `partition`: each has its own part of it (incremental). */
-  readonly slot: "table" | "partition";
-  readonly partitioning?: TimePartitioning;
-  /** Columns by which rows are kept together; at most four. */
-  readonly clustering?: readonly string[];
-  /** Staging and raw tables live here; the table's own dataset where it is left out. */
-  readonly stagingDataset?: string;
-  /** After a commit the staging is kept as `<table>__<suffix>` in the staging dataset. */
-  readonly keepRaw?: boolean;
-  /** What to do when the incoming columns differ. Default `fail`. */
-  readonly schemaChange?: "extend" | "fail";
-}
 
 /** What clean-up may remove, and when. */
 export interface Retention {
@@ -61,6 +51,14 @@ export interface MaterializeContext<C, P> extends BaseContext {
   readonly idempotencyKey: string;
   /** Adds to the materialization's metadata. */
   metadata(values: Metadata): void;
+  /** How far an earlier attempt of this run has come, and how this one says so. */
+  readonly checkpoint: Checkpoint;
+  /**
+   * Says which version of the data the code is about to make. Where the partition shows that version already, made by the
+   * same definition, and the run is not forced, it ends the run here as `unchanged` (by an error that is not to be caught).
+   * Otherwise the materialization gets it as its `dataVersion`. A version that is not known (or empty) skips nothing.
+   */
+  skipUnchanged(version: string | null | undefined): void;
 }
 
 /** The context of an asset that yields rows. */
@@ -70,7 +68,10 @@ export interface RowsContext<C, P, S extends z.ZodObject> extends MaterializeCon
 }
 
 /** What code that yields rows may return: an array, an iterable or an async iterable, as generators are, or a promise of one. */
-export type Produced<Row> = Iterable<Row> | AsyncIterable<Row> | Promise<Iterable<Row> | AsyncIterable<Row>>;
+export type Produced<Row> = Rows<Row> | Promise<Rows<Row>>;
+
+/** One by one, or several at a time, as the pages of a crawl: an array stands for its rows. */
+type Rows<Row> = Iterable<Row | readonly Row[]> | AsyncIterable<Row | readonly Row[]>;
 
 export interface MaterializeResult {
   readonly metadata?: Metadata;
@@ -90,6 +91,11 @@ type Partitions = PartitionsDefinition | undefined;
 export interface CommonOptions<R extends ResourceMap, C extends Config, P extends Partitions, I extends InputMap> {
   /** `"gitcoin/passport_scores"`, or its segments. */
   readonly key: string | readonly string[];
+  /**
+   * What the asset was called before, the oldest name first; keep them for ever. It takes over all that was known of it, and
+   * a table that follows from the key follows from the oldest one, so that the data stays where it is.
+   */
+  readonly previousKeys?: readonly string[];
   readonly description?: string;
   readonly owners?: readonly string[];
   readonly group?: string;
@@ -119,7 +125,11 @@ export interface AssetOptions<
   I extends InputMap = None,
   S extends Schema = Schema,
 > extends CommonOptions<R, C, P, I> {
-  readonly target?: Target;
+  /**
+   * The table that the rows become visible in: `"dataset.table"`, `"project.dataset.table"`, or a whole `Target`. Default, with
+   * a `bigquery()` resource: by the key, `a/b/c` is table `c` of dataset `a_b`. `"none"`: the asset keeps no table.
+   */
+  readonly target?: TargetOption;
   /** The columns that readers may rely on. */
   readonly schema?: S;
   readonly ioManager?: undefined;
@@ -150,6 +160,14 @@ export interface RowsOptions<
 /** An asset's definition. Everything but `materialize` and the zod schemas is data. `S`: the schema of its rows. */
 export interface AssetDefinition<S extends Schema = Schema> extends Branded<"asset"> {
   readonly key: AssetKey;
+  /** What it was called before, the oldest name first. */
+  readonly previousKeys?: readonly AssetKey[] | undefined;
+  /** The data is made elsewhere: Sluice reads it, and never writes, stages, cleans or drops it. */
+  readonly external?: true;
+  /** Its history is kept elsewhere: what its table shows is read as it is, and there is no head of it here. */
+  readonly foreign?: true;
+  /** Looks at a source that is made elsewhere, for what version it has now. */
+  readonly observe?: Observe;
   readonly description?: string;
   readonly owners: readonly string[];
   readonly group?: string;
@@ -163,6 +181,10 @@ export interface AssetDefinition<S extends Schema = Schema> extends Branded<"ass
   readonly inputs: Readonly<Record<string, AssetKey>>;
   readonly source?: ObjectSource;
   readonly target?: Target;
+  /** The statement whose rows the asset's are: of a `sqlAsset`, as data, with its placeholders. */
+  readonly sql?: SqlTemplate;
+  /** The multi-asset that makes it, and what its code calls it. */
+  readonly multi?: { readonly name: string; readonly output: string };
   /** Stores the rows that `materialize` yields. */
   readonly ioManager?: IoManager | undefined;
   readonly retention?: Retention;
@@ -170,6 +192,8 @@ export interface AssetDefinition<S extends Schema = Schema> extends Branded<"ass
   readonly needs: readonly Need[];
   readonly config?: z.ZodObject | undefined;
   readonly schema?: S;
+  /** Of a stub, in the place of the schema: how its rows are read. */
+  readonly rows?: RowPlan;
   readonly automation?: AutomationCondition;
   readonly checks: readonly InlineCheck[];
   readonly retry: RetryPolicy;
@@ -212,33 +236,50 @@ export function asset<
 >(options: AssetOptions<R, C, P, I, S>): TypedAsset<S, R, C, P, I>;
 export function asset(options: unknown): AssetDefinition {
   // One of the two kinds above, seen without their type parameters.
-  return define(options as AnyOptions);
+  return defineAsset(options as AnyOptions);
 }
 
-function define(options: AnyOptions): AssetDefinition {
+/** The definition behind `asset` and `sqlAsset`. */
+export function defineAsset(options: AnyOptions): AssetDefinition {
   const key = assetKey(options.key);
   const { source, partitions, resources, ioManager } = options;
+  const previousKeys = options.previousKeys === undefined ? undefined : previousKeysOf(key, options.previousKeys);
+  const origin = originOf({ key, previousKeys });
   if (source !== undefined) compileObjectSource(source);
-  const target = ioManager === undefined ? options.target : managedTarget(key, ioManager, options);
+  const wantsTable = Object.values(resources ?? {}).some(({ kind }) => kind === "bigquery");
+  const target =
+    ioManager === undefined
+      ? targetOf(origin, partitions, options.target, wantsTable)
+      : managedTarget(key, origin, ioManager, options);
   if (target !== undefined) checkTarget(key, target, partitions);
-  const checks = [...partitionChecks(options, target), ...(options.checks ?? [])];
+  if (target?.publish === "view" && options.sql === undefined)
+    throw new DefinitionError(`${key} has no statement that could become a view`, { remedy: "make it a sqlAsset" });
+  const owned = ioManager !== undefined || options.sql !== undefined;
+  const implied = target === undefined ? [] : impliedChecks(target, owned);
+  const checks = [...implied, ...(options.checks ?? [])];
   if (ioManager !== undefined && options.schema !== undefined) checkCheckedColumns(key, options.schema, checks);
   const blocking = checks.find((check) => check.blocking);
-  if (blocking !== undefined && target === undefined) refuseBlocking(key, blocking.name);
-  const { materialize, deps, inputs, target: _, ...rest } = options;
+  if (blocking !== undefined && target === undefined) refuseBlocking({ key }, blocking.name);
+  if (target === undefined) for (const check of checks) requireNoTable(key, check, ioManager !== undefined);
+  const { materialize, deps, inputs, target: _, previousKeys: __, ...rest } = options;
   return Object.freeze({
     ...rest,
     ...(target === undefined ? {} : { target }),
     [brand]: true as const,
     kind: "asset" as const,
     key,
+    ...(previousKeys === undefined ? {} : { previousKeys }),
     owners: options.owners ?? [],
     tags: options.tags ?? {},
     kinds: options.kinds ?? [],
     ...dependencies([...(deps ?? []), ...Object.values(inputs ?? {})]),
     inputs: inputKeys(key, inputs ?? {}, resources ?? {}),
     resources: resources ?? {},
-    needs: [...needsOf(key, { ...options, target }), ...inputNeeds(key, inputs ?? {})],
+    needs: [
+      ...needsOf({ key, origin }, { ...options, target }),
+      ...inputNeeds(key, inputs ?? {}),
+      ...checks.flatMap((check) => needsOfCheck(key, check, target !== undefined)),
+    ],
     checks,
     retry: options.retry ?? {},
     // The runtime hands in exactly what this definition's own schema and resources describe; the types meet again there.
@@ -247,13 +288,14 @@ function define(options: AnyOptions): AssetDefinition {
 }
 
 /** The options of both kinds, as far as the definition goes. */
-type AnyOptions = Omit<CommonOptions<ResourceMap, Config, Partitions, InputMap>, "inputs"> &
-  Pick<AssetDefinition, "materialize" | "schema" | "ioManager"> & {
-    readonly target?: Target | undefined;
+export type AnyOptions = Omit<CommonOptions<ResourceMap, Config, Partitions, InputMap>, "inputs"> &
+  Pick<AssetDefinition, "materialize" | "schema" | "ioManager" | "sql" | "multi"> & {
+    readonly target?: TargetOption | undefined;
     readonly inputs?: InputMap;
   };
 
-function managedTarget(key: AssetKey, manager: IoManager, options: AnyOptions): Target {
+/** The table of an I/O manager that keeps one. */
+function managedTarget(key: AssetKey, origin: AssetKey, manager: IoManager, options: AnyOptions): Target | undefined {
   if (options.target !== undefined) {
     throw new DefinitionError(`${key} has a target and an I/O manager`, { remedy: "leave the target out" });
   }
@@ -262,18 +304,20 @@ function managedTarget(key: AssetKey, manager: IoManager, options: AnyOptions): 
       remedy: "give it a schema: z.object({ … })",
     });
   }
-  return storedTarget(manager, { key, schema: options.schema, partitions: options.partitions });
+  if (manager.kind !== "bigquery-table") {
+    columnsOf(options.schema); // refuses what could not be stored
+    return undefined;
+  }
+  return storedTarget(manager, { key, origin, schema: options.schema, partitions: options.partitions });
 }
 
-/** Rows outside of the partition would be refused by it, or be hidden in another one. */
-function partitionChecks({ ioManager }: AnyOptions, target: Target | undefined): InlineCheck[] {
-  const column = target?.partitioning?.column;
-  if (ioManager === undefined || column === undefined || target?.slot !== "partition") return [];
-  return [inline({ name: "rows_in_partition", blocking: true, rule: { kind: "in-partition", column } })];
-}
-
-/** An asset that writes elsewhere by itself has no staging, so nothing could be held back. */
-export function refuseBlocking(key: AssetKey, check: string): never {
+/** Data that is made elsewhere, and an asset that writes elsewhere by itself, have no staging: nothing could be held back. */
+export function refuseBlocking({ key, external }: Pick<AssetDefinition, "key" | "external">, check: string): never {
+  if (external === true) {
+    throw new DefinitionError(`${key} is made elsewhere, so the check ${check} cannot block it`, {
+      remedy: "make the check non-blocking: { blocking: false }",
+    });
+  }
   throw new DefinitionError(`${key} has no managed table, so the check ${check} cannot block it`, {
     remedy: "give the asset a target, or make the check non-blocking",
   });
@@ -284,23 +328,9 @@ export function checksOf(asset: AssetDefinition, others: readonly AssetCheckDefi
   return [...asset.checks, ...others.filter((check) => check.asset === asset.key)];
 }
 
-function checkTarget(key: AssetKey, target: Target, partitions: PartitionsDefinition | undefined): void {
-  quoteTable(target.table); // refuses what could not be written in a statement
-  if (target.stagingDataset !== undefined) checkIdentifier(target.stagingDataset, "dataset");
-  if (target.partitioning?.column !== undefined) checkIdentifier(target.partitioning.column, "partition column");
-  if (target.slot === "partition" && partitions?.kind !== "time") {
-    throw new DefinitionError(
-      `${key} fills ${formatTable(target.table)} partition by partition but has no time partitions`,
-      {
-        remedy: "give it partitions, or let each run replace the whole table",
-      },
-    );
-  }
-}
-
 function needsOf(
-  key: AssetKey,
-  options: Pick<AnyOptions, "source" | "target" | "resources" | "ioManager">,
+  { key, origin }: { readonly key: AssetKey; readonly origin: AssetKey },
+  options: Pick<AnyOptions, "source" | "resources" | "ioManager"> & { readonly target: Target | undefined },
 ): readonly Need[] {
   const { source, target, resources, ioManager } = options;
   const needs: Need[] = Object.values(resources ?? {}).flatMap((resource) => resource.needs);
@@ -312,20 +342,7 @@ function needsOf(
       reason: `${key} is loaded from it`,
     });
   }
-  if (ioManager !== undefined)
-    needs.push({ kind: "stage-objects", prefix: `${key}/`, reason: `${key} stages its rows` });
-  if (target !== undefined) {
-    const project = target.table.project === undefined ? {} : { project: target.table.project };
-    needs.push({
-      kind: "write-dataset",
-      ...project,
-      dataset: target.table.dataset,
-      reason: `${key} is published in it`,
-    });
-    const staging = target.stagingDataset ?? target.table.dataset;
-    if (staging !== target.table.dataset)
-      needs.push({ kind: "write-dataset", ...project, dataset: staging, reason: `${key} is staged in it` });
-    needs.push({ kind: "run-jobs", ...project, reason: `${key} is published by a job` });
-  }
+  if (ioManager !== undefined) needs.push(...managerNeeds(ioManager, origin));
+  if (target !== undefined) needs.push(...targetNeeds(key, target));
   return needs;
 }

@@ -4,8 +4,9 @@ import type { CheckRule } from "./check.ts";
 import { durationMs } from "./duration.ts";
 import { PermanentError } from "./errors.ts";
 import type { Partition } from "./partitions.ts";
+import { placeholderValues } from "./placeholders.ts";
 import { quoteTable, renderSql } from "./sql.ts";
-import type { QueryParameter } from "./sql.ts";
+import type { QueryParameter, SqlTemplate } from "./sql.ts";
 import type { Column, TableRef, TimePartitioning } from "./table.ts";
 
 /** The staged rows that a check looks at. */
@@ -28,11 +29,14 @@ export interface CheckQuery {
 const LIMIT = 100;
 
 /** Throws `PermanentError` (`bad-input`) when the rows have no such column, or not of a type that the check can look at. */
-export function checkQuery(rule: Exclude<CheckRule, { kind: "row-count" }>, rows: CheckedRows): CheckQuery {
+export function checkQuery(
+  rule: Exclude<CheckRule, { kind: "row-count" | "function" }>,
+  rows: CheckedRows,
+): CheckQuery {
   const from = quoteTable(rows.table);
   switch (rule.kind) {
     case "no-rows":
-      return renderSql(rule.sql, rows.tableOf);
+      return statementOf(rule.sql, rows);
     case "not-null": {
       const empty = rule.columns.map((name) => `${quoted(rows, name)} IS NULL`);
       return { text: `SELECT * FROM ${from} WHERE ${empty.join(" OR ")} LIMIT ${LIMIT}`, parameters: {} };
@@ -40,6 +44,13 @@ export function checkQuery(rule: Exclude<CheckRule, { kind: "row-count" }>, rows
     case "unique": {
       const columns = rule.columns.map((name) => quoted(rows, name)).join(", ");
       const text = `SELECT ${columns}, COUNT(*) AS row_count FROM ${from} GROUP BY ${columns} HAVING COUNT(*) > 1 LIMIT ${LIMIT}`;
+      return { text, parameters: {} };
+    }
+    case "key": {
+      const names = rule.columns.map((name) => quoted(rows, name));
+      const columns = names.join(", ");
+      const failing = ["COUNT(*) > 1", ...names.map((name) => `${name} IS NULL`)].join(" OR ");
+      const text = `SELECT ${columns}, COUNT(*) AS row_count FROM ${from} GROUP BY ${columns} HAVING ${failing} LIMIT ${LIMIT}`;
       return { text, parameters: {} };
     }
     case "references": {
@@ -62,6 +73,12 @@ export function checkQuery(rule: Exclude<CheckRule, { kind: "row-count" }>, rows
       return { text, parameters: { start, end: timeParameter(type, endOf(rows)) } };
     }
   }
+}
+
+/** A statement of a check. Throws `DefinitionError` for a placeholder that has no value in a check. */
+export function statementOf(sql: SqlTemplate, rows: Pick<CheckedRows, "partition" | "tableOf">): CheckQuery {
+  const { text, parameters } = renderSql(sql, rows.tableOf, placeholderValues(rows.partition, undefined));
+  return { text, parameters };
 }
 
 const DAY_MS = 86_400_000;

@@ -1,4 +1,5 @@
 /** Asset checks: what must hold of the data before it is published (blocking) or is worth a warning. */
+import type { z } from "zod";
 import { checkName } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import { brand } from "./definition.ts";
@@ -6,6 +7,8 @@ import type { Branded } from "./definition.ts";
 import { durationMs } from "./duration.ts";
 import type { Duration } from "./duration.ts";
 import { DefinitionError } from "./errors.ts";
+import type { CheckAnswer, CheckContext, CheckedRow, FunctionRule, TakenByCheck } from "./function-check.ts";
+import type { ResourceClients, ResourceMap } from "./resources.ts";
 import type { SqlTemplate } from "./sql.ts";
 import { checkIdentifier } from "./table.ts";
 
@@ -13,7 +16,7 @@ import { checkIdentifier } from "./table.ts";
 export type CheckRule =
   /** Every returned row is a failure. The asset's own rows are the staged ones. */
   | { readonly kind: "no-rows"; readonly sql: SqlTemplate }
-  /** Both bounds inclusive. Counted from the table's own metadata, without a query. */
+  /** Both bounds inclusive. Counted from the table's own metadata, without a query; of a view, by one. */
   | { readonly kind: "row-count"; readonly min?: number; readonly max?: number }
   /** Every row's value of `column` lies in the partition's window. */
   | { readonly kind: "in-partition"; readonly column: string }
@@ -21,10 +24,14 @@ export type CheckRule =
   | { readonly kind: "not-null"; readonly columns: readonly string[] }
   /** No two rows agree in all of the columns. NULL agrees with NULL. */
   | { readonly kind: "unique"; readonly columns: readonly string[] }
+  /** No two rows agree in all of the columns, and none of these is NULL in any row. */
+  | { readonly kind: "key"; readonly columns: readonly string[] }
   /** Every value of `column` is one of `to` in the other asset's table. NULL is no value. */
   | { readonly kind: "references"; readonly column: string; readonly asset: AssetKey; readonly to: string }
   /** The newest value of `column` is not older than this, counted back from when the run was requested. */
-  | { readonly kind: "fresh-within"; readonly column: string; readonly duration: Duration };
+  | { readonly kind: "fresh-within"; readonly column: string; readonly duration: Duration }
+  /** Code says whether the rows are right. */
+  | FunctionRule;
 
 export interface InlineCheck {
   readonly name: string;
@@ -40,19 +47,47 @@ export interface AssetCheckDefinition extends Branded<"check">, InlineCheck {
   readonly asset: AssetKey;
 }
 
-export interface AssetCheckOptions {
-  readonly asset: { readonly key: AssetKey };
+interface Common<A> {
+  readonly asset: A;
   readonly name: string;
+  /** Default false. */
   readonly blocking?: boolean;
   readonly severity?: "warn" | "error";
   readonly description?: string;
-  /** Rows returned are failures. Exactly one of `sql` and `rowCount` is given. */
+}
+
+type Checked = { readonly key: AssetKey };
+type None = Record<never, never>;
+
+/** Exactly one of `sql`, `rowCount` and `evaluate` is given. */
+export interface AssetCheckOptions extends Common<Checked> {
+  /** Rows returned are failures. */
   readonly sql?: SqlTemplate;
   readonly rowCount?: { readonly min?: number; readonly max?: number };
+  readonly evaluate?: undefined;
+}
+
+export interface FunctionCheckOptions<
+  A extends Checked = Checked,
+  R extends ResourceMap = ResourceMap,
+> extends Common<A> {
+  readonly sql?: undefined;
+  readonly rowCount?: undefined;
+  /** What the check touches besides the rows. The asset's function gets what they need, because the check runs there. */
+  readonly resources?: R;
+  /**
+   * Looks at the staged rows. A `PermanentError` that it throws is a failure of the check, and recorded as one; with any other
+   * error the run is tried again. Called at least once for each run.
+   */
+  evaluate(context: CheckContext<CheckedRow<A>>, resources: ResourceClients<R>): CheckAnswer | Promise<CheckAnswer>;
 }
 
 /** A check of an asset's rows, defined beside the asset or in another file. Throws `DefinitionError`. */
-export function assetCheck(options: AssetCheckOptions): AssetCheckDefinition {
+export function assetCheck<A extends Checked, const R extends ResourceMap = None>(
+  options: FunctionCheckOptions<A, R>,
+): AssetCheckDefinition & TakenByCheck<R, CheckedRow<A>>;
+export function assetCheck(options: AssetCheckOptions): AssetCheckDefinition;
+export function assetCheck(options: AssetCheckOptions | FunctionCheckOptions): AssetCheckDefinition {
   const rule = ruleOf(options);
   return Object.freeze({
     [brand]: true as const,
@@ -79,19 +114,27 @@ export function inline(options: {
   };
 }
 
-function ruleOf(options: Pick<AssetCheckOptions, "name" | "sql" | "rowCount">): CheckRule {
-  const { sql, rowCount } = options;
-  if ((sql === undefined) === (rowCount === undefined)) {
-    throw new DefinitionError(`the check ${options.name} needs exactly one of sql and rowCount`, {
+interface Looks {
+  readonly name: string;
+  readonly sql?: SqlTemplate | undefined;
+  readonly rowCount?: { readonly min?: number; readonly max?: number } | undefined;
+  readonly resources?: ResourceMap;
+  readonly evaluate?: FunctionRule["evaluate"] | undefined;
+}
+
+function ruleOf({ name, sql, rowCount, evaluate, resources = {} }: Looks): CheckRule {
+  if ([sql, rowCount, evaluate].filter((given) => given !== undefined).length !== 1) {
+    throw new DefinitionError(`the check ${name} needs exactly one of sql, rowCount and evaluate`, {
       remedy: "give one",
     });
   }
   if (sql !== undefined) return { kind: "no-rows", sql };
+  if (evaluate !== undefined) return { kind: "function", resources, evaluate };
   const { min, max } = rowCount ?? {};
   const bounds = [min, max].filter((bound) => bound !== undefined);
   const usable = bounds.length > 0 && bounds.every((bound) => Number.isSafeInteger(bound) && bound >= 0);
   if (!usable || (max ?? Infinity) < (min ?? 0)) {
-    throw new DefinitionError(`the check ${options.name} has no usable bounds`, {
+    throw new DefinitionError(`the check ${name} has no usable bounds`, {
       remedy: "give rowCount a min, a max, or both, as whole numbers",
     });
   }
@@ -107,6 +150,16 @@ export interface CheckSettings {
   /** Default `error`. */
   readonly severity?: "warn" | "error";
   readonly description?: string;
+}
+
+export interface CustomCheckSettings<
+  R extends ResourceMap = ResourceMap,
+  S extends z.ZodObject = z.ZodObject,
+> extends Omit<CheckSettings, "name"> {
+  /** What the check touches besides the rows; the asset's function gets what they need. */
+  readonly resources?: R;
+  /** What `rows()` are decoded by, and typed. Default: the asset's own schema, untyped. */
+  readonly schema?: S;
 }
 
 /** The usual checks, for an asset's `checks`. Each throws `DefinitionError` for an illegal column, bound or duration. */
@@ -143,6 +196,17 @@ export const check = Object.freeze({
       { kind: "fresh-within", column: checkIdentifier(column, "column"), duration },
       settings,
     );
+  },
+  /** Code that looks at the staged rows: `assetCheck`'s `evaluate`, where the asset is not defined yet. */
+  custom: <const R extends ResourceMap = None, S extends z.ZodObject = z.ZodObject>(
+    name: string,
+    evaluate: (context: CheckContext<z.output<S>>, resources: ResourceClients<R>) => CheckAnswer | Promise<CheckAnswer>,
+    settings: CustomCheckSettings<R, S> = {},
+  ): InlineCheck & TakenByCheck<R, z.output<S>> => {
+    const { resources = {}, schema, ...rest } = settings;
+    // The runtime hands in the rows of the schema and the clients that the resources describe; the types meet again there.
+    const code = evaluate as FunctionRule["evaluate"];
+    return usual(name, { kind: "function", resources, schema, evaluate: code }, rest);
   },
 });
 

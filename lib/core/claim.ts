@@ -36,7 +36,9 @@ export type ClaimOutcome =
   /** The partition is busy with another run; the request is kept and will be made again. */
   | { readonly kind: "pending" }
   /** A wake-up for a run that does not exist. */
-  | { readonly kind: "unknown" };
+  | { readonly kind: "unknown" }
+  /** The asset has another name now, and its partition is there: the request is to be made there. */
+  | { readonly kind: "moved"; readonly to: string; readonly request: RunRequest };
 
 type Pending = NonNullable<PartitionDocument["pending"]>;
 
@@ -51,9 +53,12 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
     return { result: { kind: "ended", run }, writes: overdue(run, partition), events: [] };
   const request = run?.request ?? input.request;
   if (request === undefined) return decided({ kind: "unknown" });
+  if (partition?.movedTo !== undefined) return decided({ kind: "moved", to: partition.movedTo, request });
 
-  const sealed = partition?.seal !== undefined && request.unseal !== true;
-  if (sealed) {
+  const sealed = partition?.seal !== undefined;
+  // A clean-up that is under way goes on deleting, whoever opens the partition meanwhile.
+  const cleaning = sealed && partition?.cleanedAt === undefined;
+  if (sealed && (cleaning || request.unseal !== true)) {
     const decision = endRun(
       { run: newRun(identity, request, run, now), partition },
       {
@@ -61,7 +66,9 @@ export function claim(state: RunState, input: ClaimRequest): Decision<ClaimOutco
         now,
         status: "skipped",
         code: "sealed",
-        reason: `${where(identity)} was cleaned up and takes no more runs; put all its files back and run it with --unseal`,
+        reason: cleaning
+          ? `${where(identity)} is being cleaned up and takes no runs; ask again when the clean-up has ended, with its files put back and --unseal`
+          : `${where(identity)} was cleaned up and takes no more runs; put all its files back and run it with --unseal`,
       },
     );
     return { ...decision, result: { kind: "ended", run: decision.result } };
@@ -173,19 +180,19 @@ function newRun(
   existing: RunDocument | undefined,
   now: number,
 ): RunDocument {
-  return (
-    existing ?? {
-      ...identity,
-      request,
-      status: "running",
-      attempt: 0,
-      failures: 0,
-      token: 0,
-      createdAt: now,
-      updatedAt: now,
-      outbox: [],
-    }
-  );
+  // A run that began before its asset was renamed goes on under the new name.
+  if (existing !== undefined) return { ...existing, ...identity };
+  return {
+    ...identity,
+    request,
+    status: "running",
+    attempt: 0,
+    failures: 0,
+    token: 0,
+    createdAt: now,
+    updatedAt: now,
+    outbox: [],
+  };
 }
 
 /**

@@ -21,6 +21,7 @@ import { decided, put, ref } from "./documents.ts";
 import type { SluiceEvent } from "./events.ts";
 import type { OutboxMessage } from "./request.ts";
 import { settled, slotRef } from "./slot.ts";
+import { unneeded } from "./stored-versions.ts";
 
 export interface CommitRefs {
   readonly [name: string]: Ref;
@@ -50,8 +51,9 @@ export function commitIntent(
 ): Decision<RunDocument | undefined> {
   const { run, partition, slot, asset } = state;
   const { intent, now } = input;
-  if (slot?.intent?.sequence !== intent.sequence || run === undefined || partition === undefined)
-    return decided(undefined);
+  // The open intent of a renamed asset has its new name, and only who knows that may commit.
+  const open = slot?.intent?.sequence === intent.sequence && slot.intent.name === intent.name;
+  if (!open || run === undefined || partition === undefined) return decided(undefined);
   const identity: RunIdentity = { id: intent.runId, kind: "asset", name: intent.name, partition: intent.partition };
   const head: Head = { ...intent.head, at: now };
   const committed: SlotCommit = {
@@ -66,7 +68,11 @@ export function commitIntent(
   const done = finishRun({ run, partition }, identity, head, now);
   const writes: Write[] = [
     put(ref("run", run.id), done.run),
-    put(partitionRef(intent.name, intent.partition), { ...done.partition, head, finish: intent.finish }),
+    put(partitionRef(intent.name, intent.partition), {
+      ...done.partition,
+      head,
+      finish: { ...intent.finish, ...unneeded(partition, head) },
+    }),
     put(slotRef(intent.destination), { sequence: slot.sequence, committed }),
     dueAfterEnd(done.run, true, now),
     ...advance(asset, identity, head, intent.order),
@@ -139,12 +145,15 @@ export function commitUnmanaged(
   if (run === undefined || partition === undefined || !holds(partition, input.token)) return decided(undefined);
   const head: Head = { ...input.head, at: now };
   const done = finishRun({ run, partition }, identity, head, now);
+  const { finish: _, ...rest } = done.partition;
+  const left = unneeded(partition, head);
+  const finish = left.remove === undefined ? {} : { finish: { runId: run.id, ...left } };
   return {
     result: done.run,
     writes: [
       put(ref("run", run.id), done.run),
-      put(partitionRef(identity.name, identity.partition), { ...done.partition, head }),
-      dueAfterEnd(done.run, false, now),
+      put(partitionRef(identity.name, identity.partition), { ...rest, head, ...finish }),
+      dueAfterEnd(done.run, left.remove !== undefined, now),
       ...advance(asset, identity, head, input.order),
     ],
     events: [
@@ -162,8 +171,8 @@ function finishRun(
   now: number,
 ): { readonly run: RunDocument; readonly partition: PartitionDocument } {
   const freed = free(state.partition, identity.id);
-  const { wakeAt, code, reason, ...rest } = state.run;
-  const { superseded, blocked, ...partition } = freed.partition ?? state.partition;
+  const { wakeAt, code, reason, checkpoint, ...rest } = state.run;
+  const { superseded, blocked, failed, writing, ...partition } = freed.partition ?? state.partition;
   const outbox: OutboxMessage[] = [announcement(identity, head), ...freed.outbox];
   const run: RunDocument = {
     ...rest,

@@ -10,6 +10,8 @@ import { formatPartition } from "./partitions.ts";
 /** What is known of one upstream partition, or of the upstream as a whole (`*`). */
 export interface UpstreamFact {
   readonly asset: AssetKey;
+  /** What heads and run keys call the upstream: its oldest key. */
+  readonly origin: AssetKey;
   /** A partition key, or `*` where the whole upstream counts. */
   readonly partition: string;
   /** The materialization that it shows now, and when it was committed; absent while there is none. */
@@ -17,8 +19,10 @@ export interface UpstreamFact {
   readonly at?: number;
   /** The version that the asset's own partition was made from. */
   readonly consumed?: string;
-  /** The blocking check that its last run failed, which nothing has passed since. */
+  /** Why the blocking checks have refused what its last run made; nothing has passed them since. */
   readonly blocked?: string;
+  /** That run. */
+  readonly blockedBy?: string;
 }
 
 /** All that a decision rests on, read at one moment. */
@@ -70,7 +74,7 @@ export function explain(condition: AutomationCondition, facts: Facts): Explained
  */
 export function automaticRunKey(condition: UpstreamCondition, facts: Facts): string {
   if (condition.kind === "on-cron") return `tick:${facts.tick ?? 0}`;
-  const versions = facts.upstreams.map(({ asset, partition, version }) => `${asset}|${partition}=${version ?? ""}`);
+  const versions = facts.upstreams.map(({ origin, partition, version }) => `${origin}|${partition}=${version ?? ""}`);
   return `upstreams:${shortHash(versions)}`;
 }
 
@@ -109,8 +113,9 @@ function noneBlocked(facts: Facts): Explained {
   const because =
     blocked.length === 0
       ? "no blocking check stands failed"
-      : `waits until a run passes: ${blocked.map((upstream) => `${name(upstream)} failed ${upstream.blocked ?? ""}`).join(", ")}`;
-  return part("no upstream blocked", blocked.length === 0, because, []);
+      : `waits until a run passes: ${blocked.map((upstream) => `${name(upstream)}: ${upstream.blocked ?? ""}`).join(", ")}`;
+  const runs = blocked.flatMap(({ blockedBy }) => (blockedBy === undefined ? [] : [blockedBy]));
+  return part("no upstream blocked", blocked.length === 0, because, runs);
 }
 
 function newest(facts: Facts): Explained {

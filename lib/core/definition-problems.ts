@@ -1,10 +1,15 @@
 /** What can be wrong between definitions that are each fine by themselves. */
 import { refuseBlocking } from "./asset.ts";
+import type { AssetDefinition } from "./asset.ts";
 import type { AssetKey } from "./asset-key.ts";
+import { requireNoTable } from "./check-needs.ts";
+import type { CheckRule } from "./check.ts";
 import { allChecks, nameOf } from "./definitions.ts";
 import type { Definitions } from "./definitions.ts";
 import { DefinitionError } from "./errors.ts";
+import { multiProblems } from "./multi-problems.ts";
 import { checkMapping } from "./partition-mapping.ts";
+import { renameProblems } from "./previous-keys.ts";
 import { assetsIn } from "./sql.ts";
 import { didYouMean } from "./suggest.ts";
 import { formatTable } from "./table.ts";
@@ -18,6 +23,9 @@ export function problemsOf(definitions: Definitions): readonly DefinitionError[]
     ...referenceProblems(definitions),
     ...mappingProblems(definitions),
     ...undeclaredProblems(definitions),
+    ...tablelessProblems(definitions),
+    ...renameProblems(definitions),
+    ...multiProblems(definitions),
   ];
 }
 
@@ -46,17 +54,30 @@ function graphProblems({ graph, places }: Definitions): DefinitionError[] {
 
 /** Two assets with one table would replace each other's rows. */
 function tableProblems({ assets, places }: Definitions): DefinitionError[] {
-  const owners = new Map<string, AssetKey>();
+  const owners = new Map<string, AssetDefinition>();
   const problems: DefinitionError[] = [];
   for (const asset of assets.values()) {
     if (asset.target === undefined) continue;
     const table = formatTable({ dataset: asset.target.table.dataset, table: asset.target.table.table }).toLowerCase();
     const owner = owners.get(table);
-    if (owner === undefined) owners.set(table, asset.key);
-    else {
+    const where = places.get(`asset ${asset.key}`) ?? asset.key;
+    if (owner === undefined) owners.set(table, asset);
+    else if (asset.external === true || owner.external === true) {
+      if (asset.external === owner.external) continue; // both only read it
+      const [made, maker] = asset.external === true ? [asset, owner] : [owner, asset];
       problems.push(
-        new DefinitionError(`${asset.key} and ${owner} both write the table ${table}`, {
-          where: places.get(`asset ${asset.key}`) ?? asset.key,
+        new DefinitionError(
+          `${made.key} is said to be made elsewhere, but its table ${table} is written by ${maker.key}`,
+          {
+            where,
+            remedy: `depend on ${maker.key} instead`,
+          },
+        ),
+      );
+    } else {
+      problems.push(
+        new DefinitionError(`${asset.key} and ${owner.key} both write the table ${table}`, {
+          where,
           remedy: "give one of them another table",
         }),
       );
@@ -85,13 +106,42 @@ function checkProblems({ assets, checks, places }: Definitions): DefinitionError
   });
 }
 
+/** A statement reads tables, and nothing else. */
+function tablelessProblems(definitions: Definitions): DefinitionError[] {
+  const { assets, places } = definitions;
+  return [...assets.values()].flatMap((asset) => {
+    const where = places.get(`asset ${asset.key}`) ?? asset.key;
+    const own = { who: `the SQL of ${asset.key}`, where, read: asset.sql === undefined ? [] : assetsIn(asset.sql) };
+    const checks = allChecks(definitions, asset).map(({ name, rule }) => ({
+      who: `the check ${name} of ${asset.key}`,
+      where: places.get(`check ${asset.key} ${name}`) ?? where,
+      read: readBy(rule).filter((key) => key !== asset.key),
+    }));
+    return [own, ...checks].flatMap(({ who, where, read }) =>
+      read.flatMap((key) => {
+        const upstream = assets.get(key);
+        if (upstream === undefined || upstream.target !== undefined) return []; // what is not defined was said already
+        const remedy =
+          upstream.ioManager === undefined
+            ? `give ${key} a target, or name it in deps`
+            : `read its rows as an input, or let bigqueryTable keep them`;
+        return [new DefinitionError(`${who} reads ${key}, which has no table`, { where, remedy })];
+      }),
+    );
+  });
+}
+
+/** The assets that a check reads. */
+function readBy(rule: CheckRule): readonly AssetKey[] {
+  return rule.kind === "no-rows" ? assetsIn(rule.sql) : rule.kind === "references" ? [rule.asset] : [];
+}
+
 /** A check runs within its asset's run, which may read what the asset declares. */
 function undeclaredProblems(definitions: Definitions): DefinitionError[] {
   const { assets, places } = definitions;
   return [...assets.values()].flatMap((asset) =>
     allChecks(definitions, asset).flatMap(({ name, rule }) => {
-      const read = rule.kind === "no-rows" ? assetsIn(rule.sql) : rule.kind === "references" ? [rule.asset] : [];
-      const undeclared = read.filter((key) => key !== asset.key && !asset.deps.includes(key));
+      const undeclared = readBy(rule).filter((key) => key !== asset.key && !asset.deps.includes(key));
       const where = places.get(`check ${asset.key} ${name}`) ?? places.get(`asset ${asset.key}`) ?? asset.key;
       return undeclared.map(
         (key) =>
@@ -143,11 +193,12 @@ function referenceProblems(definitions: Definitions): DefinitionError[] {
   for (const check of checks) {
     known(check.asset, `check ${check.asset} ${check.name}`);
     const asset = assets.get(check.asset);
-    if (!check.blocking || asset === undefined || asset.target !== undefined) continue;
+    if (asset === undefined || "stub" in asset) continue;
     try {
-      refuseBlocking(asset.key, check.name);
+      if (check.blocking && (asset.target === undefined || asset.external === true)) refuseBlocking(asset, check.name);
+      if (asset.target === undefined) requireNoTable(asset.key, check, asset.ioManager !== undefined);
     } catch (error) {
-      const { message, remedy } = error as DefinitionError; // refuseBlocking throws nothing else
+      const { message, remedy } = error as DefinitionError; // neither throws anything else
       problems.push(
         new DefinitionError(message, {
           where: places.get(nameOf(check)) ?? check.name,

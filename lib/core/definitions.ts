@@ -3,10 +3,13 @@ import { checksOf } from "./asset.ts";
 import type { AssetDefinition } from "./asset.ts";
 import type { AssetKey } from "./asset-key.ts";
 import type { AssetCheckDefinition, InlineCheck } from "./check.ts";
+import { needsOfCheck } from "./check-needs.ts";
 import type { AssetGraph } from "./graph.ts";
 import type { JobDefinition } from "./job.ts";
+import type { Need } from "./needs.ts";
 import type { ObjectMatcher } from "./object-source.ts";
 import type { SensorDefinition } from "./sensor.ts";
+import { checkNeeds } from "./source.ts";
 
 export interface Definitions {
   readonly assets: ReadonlyMap<AssetKey, AssetDefinition>;
@@ -31,6 +34,15 @@ export type Definition = AssetDefinition | SensorDefinition | JobDefinition | As
 /** All checks of an asset, its own and those of other files. */
 export function allChecks(definitions: Definitions, asset: AssetDefinition): readonly InlineCheck[] {
   return checksOf(asset, definitions.checks);
+}
+
+/** What an asset's runs need: what it says itself, and what checks of other files take. */
+export function allNeeds(definitions: Definitions, asset: AssetDefinition): readonly Need[] {
+  const { external, target, checks, needs, key } = asset;
+  const added = definitions.checks.filter((check) => check.asset === key);
+  const own = added.flatMap((check) => needsOfCheck(key, check, target !== undefined));
+  if (external !== true || target === undefined || checks.length > 0) return [...needs, ...own];
+  return [...needs, ...own, ...checkNeeds(key, target, added)];
 }
 
 /** What a definition is called in messages and in `places`: `asset gitcoin/x`, `job y`, `check gitcoin/x not_empty`. */

@@ -5,6 +5,7 @@
  */
 import type { SluiceEvent } from "./events.ts";
 import type { OutboxMessage, RunRequest } from "./request.ts";
+import type { JsonValue } from "./row-values.ts";
 import type { Destination, TableRef } from "./table.ts";
 
 /** One object of a bucket, at one generation. */
@@ -26,13 +27,30 @@ export interface Head {
   /** The materializations of upstreams that it was made from, by `key|partition` (`key|*` for a whole upstream). */
   readonly upstreams?: Readonly<Record<string, string>>;
   readonly dataVersion?: string;
+  /** Hash of the definition that `dataVersion` was made by. */
+  readonly definition?: string;
+  /** Where the rows are, of an I/O manager that keeps no table. */
+  readonly stored?: StoredVersion;
 }
 
-/** Work left after a commit: the staging becomes the raw table, then goes. Whoever comes next does it. */
+/** What one attempt has written by an I/O manager that keeps no table. */
+export interface StoredVersion {
+  /** The manager's name. */
+  readonly manager: string;
+  readonly version: string;
+  /** What `write` returned; absent where it did not come to its end. */
+  readonly handle?: JsonValue;
+}
+
+/** Work left after a commit: the staging becomes the raw table, then goes, and so do older versions. Whoever comes next does it. */
 export interface Finish {
   readonly runId: string;
-  readonly staging: TableRef;
+  readonly staging?: TableRef;
   readonly raw?: { readonly table: TableRef; readonly jobId: string };
+  /** The folder of the staging bucket with the files that the staging was loaded from. */
+  readonly staged?: string;
+  /** Stored versions that no head names any more, and no commit ever will. */
+  readonly remove?: readonly StoredVersion[];
 }
 
 /** The exclusive right to work on a partition, until `leaseUntil`; only `token` decides who commits. */
@@ -56,6 +74,8 @@ export interface PartitionDocument {
   readonly head?: Head;
   /** The blocking check that its last run failed; gone with the next commit. Nothing downstream starts meanwhile. */
   readonly blocked?: { readonly at: number; readonly runId: string; readonly reason: string };
+  /** Its last run failed; gone with the next run that ends otherwise. */
+  readonly failed?: { readonly at: number; readonly runId: string };
   /** A sealed partition takes no more runs: its inputs have been, or are being, deleted. */
   readonly seal?: { readonly at: number; readonly runId: string };
   /** Inputs of an interval that came too late to be published (overwrite mode). */
@@ -63,6 +83,10 @@ export interface PartitionDocument {
   /** Set when every deletable input of a sealed partition is gone. */
   readonly cleanedAt?: number;
   readonly finish?: Finish;
+  /** Versions that attempts have begun to store since the last commit; all but the holder's own are of dead or failed ones. */
+  readonly writing?: readonly StoredVersion[];
+  /** The asset was renamed: everything else has moved to the partition of the same key under this name. */
+  readonly movedTo?: string;
 }
 
 export type RunKind = "asset" | "job" | "sensor";
@@ -90,6 +114,8 @@ export interface RunDocument {
   readonly endedAt?: number;
   readonly wakeAt?: number;
   readonly materializationId?: string;
+  /** What the code has saved of its progress, as JSON text; of the inputs with this fingerprint, and until the run ends. */
+  readonly checkpoint?: { readonly fingerprint: string; readonly text: string };
   /** Messages that the run's commit decided on and that are not published yet. */
   readonly outbox: readonly OutboxMessage[];
 }
@@ -153,6 +179,56 @@ export interface DueDocument {
   readonly shard: number;
   readonly dueAt: number;
   readonly runId: string;
+  /** `runId` is a backfill's id. */
+  readonly backfill?: true;
+}
+
+/** Which partitions of its range a backfill requests: those without data, those whose last run failed, or all. */
+export type BackfillChoice = "missing" | "failed" | "all";
+
+/** What became of the partitions that a backfill has come past; `passedOver` were not requested at all. */
+export interface BackfillCounts {
+  readonly passedOver: number;
+  readonly succeeded: number;
+  readonly skipped: number;
+  readonly failed: number;
+}
+
+/**
+ * A range of partitions that are materialized some at a time. Its size does not depend on the range's: partitions are
+ * numbered from the oldest one, 0, and those before `next` have been requested or passed over.
+ */
+export interface BackfillDocument {
+  /** 16 hexadecimal digits. */
+  readonly id: string;
+  readonly asset: string;
+  /** Partition keys, both inclusive. */
+  readonly from: string;
+  readonly to: string;
+  readonly total: number;
+  readonly which: BackfillChoice;
+  readonly force?: true;
+  readonly maxConcurrent: number;
+  /** So many are requested on one day (UTC) at most. */
+  readonly perDay?: number;
+  /** A cancelled one requests nothing more; it has ended when what was under way has. */
+  readonly status: "running" | "cancelled" | "done";
+  readonly reason?: string;
+  readonly next: number;
+  /** Requested, and not known to have ended; at most `maxConcurrent`. */
+  readonly underWay: readonly { readonly partition: string; readonly askedAt: number }[];
+  readonly counts: BackfillCounts;
+  /** The last few failed runs. */
+  readonly failures: readonly { readonly partition: string; readonly runId: string; readonly reason: string }[];
+  /** The day (its first millisecond) of the last requests, and how many there were on it. */
+  readonly day?: { readonly start: number; readonly requested: number };
+  /** Grows with every change: whoever decides on an older one decides nothing. */
+  readonly revision: number;
+  readonly createdAt: number;
+  /** When it was started or resumed, and how many runs had ended by then: what an estimate goes by. */
+  readonly since: { readonly at: number; readonly ended: number };
+  readonly updatedAt: number;
+  readonly endedAt?: number;
 }
 
 /** A named position: how far a listing, a schedule or a watcher has come. */
@@ -169,6 +245,7 @@ export interface Documents {
   readonly sensor: SensorDocument;
   readonly due: DueDocument;
   readonly cursor: CursorDocument;
+  readonly backfill: BackfillDocument;
 }
 
 export type DocumentKind = keyof Documents;

@@ -3,7 +3,7 @@
  * announced, its staging is put away.
  */
 import { topicOf } from "./asset-key.ts";
-import type { Decision, InputObject, PartitionDocument, RunDocument, Write } from "./documents.ts";
+import type { Decision, Finish, InputObject, PartitionDocument, RunDocument, Write } from "./documents.ts";
 import { decided, put, ref } from "./documents.ts";
 import type { Metadata, SluiceEvent } from "./events.ts";
 import type { OutboxMessage, RunRequest } from "./request.ts";
@@ -92,7 +92,7 @@ export function endRun(
   const { identity, now } = input;
   const freed = free(state.partition, identity.id);
   const outbox = [...(input.outbox ?? []), ...freed.outbox];
-  const { wakeAt, code, reason, ...rest } = state.run;
+  const { wakeAt, code, reason, checkpoint, ...rest } = state.run;
   const run: RunDocument = {
     ...rest,
     status: input.status,
@@ -109,7 +109,9 @@ export function endRun(
     const late = input.superseded === undefined ? {} : { superseded: { at: now, inputs: input.superseded } };
     const blocked =
       input.code === "check-failed" ? { blocked: { at: now, runId: identity.id, reason: input.reason ?? "" } } : {};
-    writes.push(put(lockRef(identity), { ...freed.partition, ...late, ...blocked }));
+    const { failed, ...left } = freed.partition;
+    const mark = input.status === "failed" ? { failed: { at: now, runId: identity.id } } : {};
+    writes.push(put(lockRef(identity), { ...left, ...late, ...blocked, ...mark }));
   }
   if (input.cursor !== undefined) {
     writes.push(put(ref("cursor", input.cursor.id), { value: input.cursor.value, at: now }));
@@ -191,9 +193,13 @@ export function announced(
 /** When leftovers that could not be put away are tried again. */
 const FINISH_AGAIN_MS = 30_000;
 
-/** Forgets the leftovers of a commit once the staging has become the raw table and is gone. */
-export function putAway({ partition }: Pick<RunState, "partition">, input: { readonly runId: string }): Decision<void> {
-  if (partition?.finish?.runId !== input.runId) return decided(undefined);
+/** Forgets the leftovers of a commit once the staging has become the raw table and is gone; `keep` are versions yet to be removed. */
+export function putAway(
+  { partition }: Pick<RunState, "partition">,
+  { runId, keep }: { readonly runId: string; readonly keep?: Finish["remove"] | undefined },
+): Decision<void> {
+  if (partition?.finish?.runId !== runId) return decided(undefined);
   const { finish, ...done } = partition;
-  return { result: undefined, writes: [put(partitionRef(partition.name, partition.partition), done)], events: [] };
+  const left = keep === undefined ? done : { ...done, finish: { runId, remove: keep } };
+  return { result: undefined, writes: [put(partitionRef(partition.name, partition.partition), left)], events: [] };
 }

@@ -4,7 +4,7 @@
  * twice: the store keeps the first.
  */
 import type { Cause } from "./request.ts";
-import type { InputObject, RunKind } from "./documents.ts";
+import type { BackfillChoice, BackfillCounts, InputObject, RunKind } from "./documents.ts";
 import type { Column } from "./table.ts";
 
 export const EVENT_VERSION = 1;
@@ -64,7 +64,20 @@ export type EventBody =
       readonly fingerprint: string;
       readonly inputs: readonly InputObject[];
       readonly metadata?: Metadata;
+      /** Somebody else made the data, and said so. */
+      readonly reported?: true;
+      /** The version that whoever made the data gave it. */
+      readonly dataVersion?: string;
     }
+  /** A source was looked at, and is not what it was. */
+  | {
+      readonly type: "observed";
+      readonly materializationId: string;
+      readonly dataVersion: string;
+      readonly metadata?: Metadata;
+    }
+  /** The asset has taken over all that was known of it under a previous key. */
+  | { readonly type: "asset.renamed"; readonly from: string }
   | { readonly type: "publish.settled"; readonly jobId: string; readonly outcome: "rolled-forward" | "closed" }
   | { readonly type: "schema.extended"; readonly table: string; readonly columns: readonly string[] }
   | {
@@ -74,6 +87,21 @@ export type EventBody =
       readonly skipReason?: string;
     }
   | { readonly type: "sensor.switched"; readonly sensor: string; readonly status: "running" | "stopped" }
+  | {
+      readonly type: "backfill.started";
+      readonly backfill: string;
+      readonly from: string;
+      readonly to: string;
+      readonly total: number;
+      readonly which: BackfillChoice;
+    }
+  | { readonly type: "backfill.cancelled" | "backfill.resumed"; readonly backfill: string; readonly reason?: string }
+  | {
+      readonly type: "backfill.ended";
+      readonly backfill: string;
+      readonly status: "cancelled" | "done";
+      readonly counts: BackfillCounts;
+    }
   | { readonly type: "partition.sealed" }
   | { readonly type: "partition.unsealed" }
   | { readonly type: "object.deleted"; readonly uri: string; readonly generation: string }

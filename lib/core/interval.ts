@@ -5,6 +5,7 @@
 import { DateTime } from "luxon";
 import { DefinitionError } from "./errors.ts";
 
+/** How long the windows of an import or of time partitions are. */
 export const Interval = Object.freeze({
   Hourly: "hourly",
   Daily: "daily",
@@ -22,25 +23,31 @@ export interface Window {
 
 /** With a locale of its own, Luxon need not ask the machine for one, which costs its first call 15 ms. */
 const UTC = { zone: "utc", locale: "en-US" } as const;
-const UNIT = { hourly: "hour", daily: "day", weekly: "week", monthly: "month" } as const;
 const KEY_LENGTH = { hourly: 13, daily: 10, weekly: 10, monthly: 7 } as const;
 /** Half-open bounds: the first instant of year 1, and of year 10000. */
 const MIN = Date.UTC(2001, 0, 1) - 730_485 * 86_400_000;
 const MAX = Date.UTC(10000, 0, 1);
 
+/** In UTC all of these are of one length; months need a calendar. */
+const LENGTH = { hourly: 3_600_000, daily: 86_400_000, weekly: 7 * 86_400_000, monthly: undefined } as const;
+/** A Monday. */
+const FIRST_WEEK = Date.UTC(1970, 0, 5);
+
 /** The start of the window that holds `ms`. Throws `DefinitionError` for a time outside the years 1 to 9999. */
 export function floor(interval: Interval, ms: number): number {
-  return utc(ms).startOf(UNIT[interval]).toMillis();
+  const length = LENGTH[interval];
+  if (length === undefined) return utc(ms).startOf("month").toMillis();
+  const anchor = interval === "weekly" ? FIRST_WEEK : 0;
+  return anchor + Math.floor((checked(ms) - anchor) / length) * length;
 }
 
 /** The start of the window `n` windows after (before, when negative) the one that holds `ms`. */
 export function addWindows(interval: Interval, ms: number, n: number): number {
-  const moved = utc(floor(interval, ms))
-    .plus({ [UNIT[interval]]: n })
-    .toMillis();
+  const length = LENGTH[interval];
+  const start = floor(interval, ms);
+  const moved = length === undefined ? utc(start).plus({ months: n }).toMillis() : start + n * length;
   // The end of the last week of the year 9999 lies beyond the bounds that every start must keep.
-  if (!(moved >= MIN && moved < MAX + 7 * 86_400_000)) utc(moved);
-  return moved;
+  return moved >= MIN && moved < MAX + 7 * 86_400_000 ? moved : checked(moved);
 }
 
 /** The key of the window that holds `ms`. */
@@ -52,6 +59,14 @@ export function windowKey(interval: Interval, ms: number): string {
 export function windowAt(interval: Interval, ms: number): Window {
   const start = floor(interval, ms);
   return { key: windowKey(interval, start), start, end: addWindows(interval, start, 1) };
+}
+
+/** How many windows lie between the one that holds `from` and the one that holds `to`; 0 for the same one. */
+export function windowsBetween(interval: Interval, from: number, to: number): number {
+  const length = LENGTH[interval];
+  if (length !== undefined) return (floor(interval, to) - floor(interval, from)) / length;
+  const [first, last] = [utc(from), utc(to)];
+  return (last.year - first.year) * 12 + last.month - first.month;
 }
 
 /** The last window that is over at `now`. */
@@ -131,10 +146,7 @@ function hourlyShapes(): string[] {
 }
 
 function render(start: number, shape: string): string {
-  const at = utc(start);
-  const digits = shape.includes("W")
-    ? `${pad(at.weekYear, 4)}${pad(at.weekNumber, 2)}`
-    : iso(at.toMillis()).replaceAll(/\D/g, "");
+  const digits = shape.includes("W") ? weekDigits(utc(start)) : iso(checked(start)).replaceAll(/\D/g, "");
   let next = 0;
   return shape.replaceAll("0", () => digits.charAt(next++));
 }
@@ -145,11 +157,11 @@ function parseShape(interval: Interval, text: string, shapes: ReadonlySet<string
   if (!shapes.has(shape)) {
     throw new DefinitionError(`${shown} is no ${interval} ${what}`, { remedy: `write ${EXAMPLES[interval]}` });
   }
-  const at = dateOf(shape, text);
-  if (!at.isValid || !(at.toMillis() >= MIN && at.toMillis() < MAX)) {
+  const at = timeOf(shape, text);
+  if (!(at >= MIN && at < MAX)) {
     throw new DefinitionError(`${shown} is not a time of the calendar`, { remedy: `write ${EXAMPLES[interval]}` });
   }
-  const window = windowAt(interval, at.toMillis());
+  const window = windowAt(interval, at);
   if (render(window.start, shape) !== text) {
     const why = { hourly: "on the hour", daily: "a day", weekly: "a Monday", monthly: "the first of its month" };
     throw new DefinitionError(`${shown} is not ${why[interval]}`, { remedy: `its window is ${window.key}` });
@@ -157,23 +169,32 @@ function parseShape(interval: Interval, text: string, shapes: ReadonlySet<string
   return window;
 }
 
-function dateOf(shape: string, text: string): DateTime {
+/** NaN for what the calendar does not have. */
+function timeOf(shape: string, text: string): number {
   const digits = text.replaceAll(/\D/g, "");
   const part = (from: number, to: number, missing: number) =>
     digits.length < to ? missing : Number(digits.slice(from, to));
   const year = part(0, 4, 0);
-  const zone = UTC;
-  if (shape.includes("W")) return DateTime.fromObject({ weekYear: year, weekNumber: part(4, 6, 1) }, zone);
-  // Luxon would take the hour 24 for the next midnight.
-  const hour = part(8, 10, 0) === 24 ? 99 : part(8, 10, 0);
-  return DateTime.fromObject({ year, month: part(4, 6, 1), day: part(6, 8, 1), hour }, zone);
+  if (shape.includes("W")) return DateTime.fromObject({ weekYear: year, weekNumber: part(4, 6, 1) }, UTC).toMillis();
+  const [month, day, hour] = [part(4, 6, 1), part(6, 8, 1), part(8, 10, 0)];
+  const date = new Date(0);
+  date.setUTCFullYear(year, month - 1, day);
+  // Whatever is too large would be carried into the next field.
+  if (date.getUTCMonth() !== month - 1 || date.getUTCDate() !== day || hour > 23) return Number.NaN;
+  return date.setUTCHours(hour);
+}
+
+function weekDigits({ weekYear, weekNumber }: DateTime): string {
+  return `${pad(weekYear, 4)}${pad(weekNumber, 2)}`;
+}
+
+function checked(ms: number): number {
+  if (ms >= MIN && ms < MAX) return ms;
+  throw new DefinitionError(`the time ${ms} is outside the years 1 to 9999`, { remedy: "use milliseconds, UTC" });
 }
 
 function utc(ms: number): DateTime {
-  if (!(ms >= MIN && ms < MAX)) {
-    throw new DefinitionError(`the time ${ms} is outside the years 1 to 9999`, { remedy: "use milliseconds, UTC" });
-  }
-  return DateTime.fromMillis(ms, UTC);
+  return DateTime.fromMillis(checked(ms), UTC);
 }
 
 function iso(ms: number): string {

@@ -3,17 +3,21 @@
  * and partitions follows the table that the rows become visible in.
  */
 import type { z } from "zod";
-import type { Target } from "./asset.ts";
-import { keyParts } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import type { InlineCheck } from "./check.ts";
 import { columnsOf } from "./columns.ts";
+import { customNeeds, PARQUET_FILES } from "./custom-io-manager.ts";
+import type { CustomIoManager } from "./custom-io-manager.ts";
 import { DefinitionError } from "./errors.ts";
 import { timePartitioningType } from "./interval.ts";
+import type { Need } from "./needs.ts";
+import { parquetReadNeeds, parquetWriteNeeds } from "./parquet-files.ts";
+import type { ParquetFiles } from "./parquet-files.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
 import { didYouMean } from "./suggest.ts";
-import { checkIdentifier, formatTable } from "./table.ts";
 import type { Column, ColumnType, TableRef, TimePartitioning } from "./table.ts";
+import { tableNamed } from "./target.ts";
+import type { Target } from "./target.ts";
 
 export interface BigqueryTableOptions<K extends string = string> {
   /** `"dataset.table"`, `"project.dataset.table"`, or its parts. Default: from the key, `a/b/c` is table `c` of dataset `a_b`. */
@@ -36,21 +40,28 @@ export interface BigqueryTableOptions<K extends string = string> {
 }
 
 /** `K`: the columns that it speaks of, so that a typo is a type error. */
-export interface IoManager<K extends string = string> extends BigqueryTableOptions<K> {
+export interface BigqueryTable<K extends string = string> extends BigqueryTableOptions<K> {
   readonly kind: "bigquery-table";
   readonly onInvalidRow: "fail" | "discard";
 }
 
+/** Keeps the rows of each partition elsewhere than in a table, by a handle that is committed with its materialization. */
+export type StoreManager = CustomIoManager | ParquetFiles;
+
+export type IoManager<K extends string = string> = BigqueryTable<K> | StoreManager;
+
 /** Rows into a table: streamed through Parquet files in a bucket, loaded by one job, audited, published atomically. */
 export function bigqueryTable<const K extends string = never>(
   options: BigqueryTableOptions<K> = {},
-): IoManager<NoInfer<K>> {
+): BigqueryTable<NoInfer<K>> {
   return Object.freeze({ ...options, kind: "bigquery-table" as const, onInvalidRow: options.onInvalidRow ?? "fail" });
 }
 
 /** What the target depends on, of the asset. */
 export interface Stored {
   readonly key: AssetKey;
+  /** Its oldest key, which a table without a name of its own is named after. */
+  readonly origin?: AssetKey;
   readonly schema: z.ZodObject;
   readonly partitions: PartitionsDefinition | undefined;
 }
@@ -69,7 +80,7 @@ const CLUSTERING: ReadonlySet<ColumnType> = new Set([
 const MAX_CLUSTERING = 4;
 
 /** The table that an I/O manager publishes in. Throws `DefinitionError` for names, columns and partitions that cannot be. */
-export function storedTarget(manager: IoManager, asset: Stored): Target {
+export function storedTarget(manager: BigqueryTable, asset: Stored): Target {
   const { key, partitions } = asset;
   const { writeDisposition, partitionBy, clusterBy } = manager;
   if (partitions?.kind === "static" && writeDisposition !== "overwrite") {
@@ -89,13 +100,35 @@ export function storedTarget(manager: IoManager, asset: Stored): Target {
   const type = partitions?.kind === "time" ? timePartitioningType(partitions.interval) : "DAY";
   if (partitionBy !== undefined) checkPartitioning(key, partitionBy, type, columns);
   const common = {
-    table: tableOf(manager, key),
+    table: tableNamed(manager.table, asset.origin ?? key, 'name the table: bigqueryTable({ table: "dataset.table" })'),
     ...(clusterBy === undefined || clusterBy.length === 0 ? {} : { clustering: clusterBy }),
   };
   const column = partitionBy === undefined ? {} : { column: partitionBy };
   if (partitions?.kind === "time" && writeDisposition !== "overwrite")
     return { ...common, slot: "partition", partitioning: { type, ...column } };
   return { ...common, slot: "table", ...(partitionBy === undefined ? {} : { partitioning: { type, ...column } }) };
+}
+
+/** The I/O manager that keeps the asset's rows elsewhere than in a table. */
+export function storeOf({ ioManager }: { readonly ioManager?: IoManager | undefined }): StoreManager | undefined {
+  return ioManager?.kind === "bigquery-table" ? undefined : ioManager;
+}
+
+/** What an asset's own runs need because of its I/O manager, beside its table. */
+export function managerNeeds(manager: IoManager, key: AssetKey): readonly Need[] {
+  switch (manager.kind) {
+    case "bigquery-table":
+      return [{ kind: "stage-objects", prefix: `${key}/`, reason: `${key} stages its rows` }];
+    case PARQUET_FILES:
+      return parquetWriteNeeds(manager, key);
+    case "custom":
+      return customNeeds(manager);
+  }
+}
+
+/** What reading the rows that such a manager has stored needs. */
+export function readerNeeds(manager: StoreManager, key: AssetKey, reader: AssetKey): readonly Need[] {
+  return manager.kind === "custom" ? customNeeds(manager) : parquetReadNeeds(manager, key, `${reader} reads ${key}`);
 }
 
 /** A schema with an I/O manager is all of the table: a check of a column that is not in it could only fail. */
@@ -107,28 +140,7 @@ export function checkCheckedColumns(key: AssetKey, schema: z.ZodObject, checks: 
   }
 }
 
-function tableOf({ table }: IoManager, key: AssetKey): TableRef {
-  if (table === undefined) {
-    const parts = keyParts(key);
-    const remedy = `name the table: bigqueryTable({ table: "dataset.table" })`;
-    if (parts.length < 2 || key.includes("-"))
-      throw new DefinitionError(`the key ${key} does not say a dataset and a table`, { remedy });
-    return checked({ dataset: parts.slice(0, -1).join("_"), table: parts.at(-1) ?? "" });
-  }
-  if (typeof table !== "string") return checked(table);
-  const [name = "", dataset = "", project, ...more] = table.split(".").reverse();
-  if (more.length > 0)
-    throw new DefinitionError(`${JSON.stringify(table)} is not a table's name`, { remedy: 'write "dataset.table"' });
-  return checked({ ...(project === undefined ? {} : { project }), dataset, table: name });
-}
-
-function checked(table: TableRef): TableRef {
-  checkIdentifier(table.dataset, `the dataset of ${JSON.stringify(formatTable(table))},`);
-  checkIdentifier(table.table, "table");
-  return table;
-}
-
-function checkClustering(key: AssetKey, names: readonly string[], columns: readonly Column[]): void {
+export function checkClustering(key: AssetKey, names: readonly string[], columns: readonly Column[]): void {
   if (names.length > MAX_CLUSTERING || new Set(names).size < names.length) {
     throw new DefinitionError(`clusterBy of ${key} has ${names.length} columns`, {
       where: "clusterBy",
@@ -145,7 +157,7 @@ function checkClustering(key: AssetKey, names: readonly string[], columns: reado
   }
 }
 
-function checkPartitioning(
+export function checkPartitioning(
   key: AssetKey,
   name: string,
   by: TimePartitioning["type"],
@@ -160,7 +172,7 @@ function checkPartitioning(
   });
 }
 
-function columnNamed(key: AssetKey, where: string, name: string, columns: readonly Column[]): Column {
+export function columnNamed(key: AssetKey, where: string, name: string, columns: readonly Column[]): Column {
   const found = columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
   if (found !== undefined) return found;
   const remedy = didYouMean(

@@ -4,6 +4,7 @@ import { checkName } from "./asset-key.ts";
 import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
 import type { Metadata } from "./events.ts";
+import type { MultiDefinition } from "./multi-asset.ts";
 import type { Need } from "./needs.ts";
 
 export interface JobContext<C> extends BaseContext {
@@ -28,13 +29,21 @@ export interface JobDefinition<C extends z.ZodObject = z.ZodObject> extends Bran
   readonly needs: readonly Need[];
   readonly config?: C;
   readonly retry: RetryPolicy;
+  /** The outputs that it makes, of a multi-asset. */
+  readonly multi?: MultiDefinition;
   run(context: JobContext<never>, resources: ResourceClients<ResourceMap>): Promise<Metadata | undefined | void>;
+}
+
+/** The same with what its code takes, for those who call that code themselves, as tests do. */
+export interface TypedJob<R extends ResourceMap, C extends z.ZodObject> extends JobDefinition<C> {
+  /** Never set: it carries the types. */
+  readonly takes?: { readonly resources: R; readonly config: C };
 }
 
 /** Defines a job. Throws `DefinitionError` for a bad name. */
 export function job<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: JobOptions<R, C>,
-): JobDefinition<C> {
+): TypedJob<R, C> {
   const { run, ...rest } = options;
   return Object.freeze({
     ...rest,

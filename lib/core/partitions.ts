@@ -50,18 +50,22 @@ export function timePartitions(interval: Interval, options: TimePartitionsOption
   return { kind: "time", interval, ...(start === undefined ? {} : { start }), ...(end === undefined ? {} : { end }) };
 }
 
+/** Hours: keys such as `2024-05-01T13`. As `timePartitions` has it. */
 export function hourly(options?: TimePartitionsOptions): TimePartitions {
   return timePartitions("hourly", options);
 }
 
+/** Days: keys such as `2024-05-01`. As `timePartitions` has it. */
 export function daily(options?: TimePartitionsOptions): TimePartitions {
   return timePartitions("daily", options);
 }
 
+/** ISO weeks, each by its Monday: keys such as `2024-04-29`. As `timePartitions` has it. */
 export function weekly(options?: TimePartitionsOptions): TimePartitions {
   return timePartitions("weekly", options);
 }
 
+/** Months: keys such as `2024-05`. As `timePartitions` has it. */
 export function monthly(options?: TimePartitionsOptions): TimePartitions {
   return timePartitions("monthly", options);
 }

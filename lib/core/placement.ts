@@ -1,8 +1,8 @@
 /** Where an asset's rows are at each stage of a run: the slot they become visible in, the staging, and the raw copy. */
-import type { Target } from "./asset.ts";
 import { tableSuffix } from "./interval.ts";
 import type { Partition, PartitionsDefinition } from "./partitions.ts";
 import type { Destination, TableRef } from "./table.ts";
+import type { Target } from "./target.ts";
 
 /** What placement depends on: an asset's target and partitions. */
 export interface Placed {

@@ -12,6 +12,11 @@ export const causeSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("sensor"), sensor: z.string(), tick: z.string() }),
   z.strictObject({ kind: z.literal("materialization"), asset: z.string(), id: z.string() }),
   z.strictObject({ kind: z.literal("reconcile") }),
+  z.strictObject({ kind: z.literal("backfill"), id: z.string() }),
+  /** A source is looked at for the run of an asset that depends on it. */
+  z.strictObject({ kind: z.literal("dependent"), asset: z.string(), run: z.string() }),
+  /** A job that makes several outputs of a multi-asset has made the rows of this one. */
+  z.strictObject({ kind: z.literal("job"), job: z.string(), run: z.string() }),
 ]);
 export type Cause = z.infer<typeof causeSchema>;
 
@@ -32,6 +37,11 @@ export const requestSchema = z.strictObject({
   allowMissing: z.boolean().optional(),
   /** Open a partition again that a clean-up has sealed. */
   unseal: z.boolean().optional(),
+  /** The run of the multi-asset's job that has staged the rows for this one. */
+  multi: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/, "a run id has 16 hexadecimal digits")
+    .optional(),
   tags: z.record(z.string(), z.string()).optional(),
 });
 export type RequestBody = z.infer<typeof requestSchema>;
@@ -61,6 +71,7 @@ export function isPlain(request: RunRequest): boolean {
     request.force !== true &&
     request.rollback !== true &&
     request.allowMissing !== true &&
+    request.multi === undefined &&
     request.unseal !== true
   );
 }

@@ -11,12 +11,14 @@ import type { Column } from "./table.ts";
 import type { SqlTemplate } from "./sql.ts";
 
 export interface ResourceDefinition<T> {
-  readonly kind: "bigquery" | "read-objects" | "clean-up" | "secret" | "custom";
+  readonly kind: "bigquery" | "read-objects" | "write-objects" | "clean-up" | "secret" | "custom";
   readonly needs: readonly Need[];
   /** Where the resource points: a bucket's prefix, a secret's name, the asset whose objects may go. */
   readonly location?: ObjectLocation;
   readonly secret?: string;
   readonly asset?: AssetKey;
+  /** Of a `bigquery` resource: the limit of each of its statements. */
+  readonly maximumBytesBilled?: number;
   /** Makes the client of a custom resource. */
   readonly create?: (context: ResourceContext) => unknown;
   /** Never set: it carries the client's type. */
@@ -43,20 +45,57 @@ export interface LoadRequest {
   readonly options?: LoadOptions;
 }
 
+export interface StatementLimits {
+  /** A statement that would bill more fails instead, and bills nothing. Bytes, a positive whole number. */
+  readonly maximumBytesBilled?: number;
+}
+
+/** What a statement would do. */
+export interface DryRunResult {
+  /** The columns that a query would return; none for a statement that changes a table, or a script. */
+  readonly schema: readonly Column[];
+  /** An upper bound of what it would read. */
+  readonly bytesProcessed: number;
+}
+
 /** The warehouse, for code that lets it do the work. Every job has a deterministic id, so that a retry attaches to it. */
 export interface BigQueryResource {
   /** Files straight into the run's target, no byte of them through this process. Throws `PermanentError` for files that cannot be loaded. */
   load(request: LoadRequest): Promise<FinishedJob>;
   /**
-   * A query, with its rows as a stream of plain JSON values, or a statement that creates or changes `${target}`, the run's own
-   * table before it is checked and published. A statement that would change any other table fails.
+   * A query, with its rows as a stream of plain JSON values, or a statement or script that creates or changes `${target}`, the
+   * run's own table before it is checked and published. A statement that would change any other table fails.
    */
-  run(statement: SqlTemplate): Promise<FinishedJob & { rowsOf(): AsyncIterable<Readonly<Record<string, unknown>>> }>;
+  run(
+    statement: SqlTemplate,
+    limits?: StatementLimits,
+  ): Promise<FinishedJob & { rowsOf(): AsyncIterable<Readonly<Record<string, unknown>>> }>;
+  /** Checks a statement without running it. Throws `PermanentError` with the place of what is wrong. */
+  dryRun(statement: SqlTemplate): Promise<DryRunResult>;
 }
 
 export interface ReadableObjects {
   list(prefix?: string): AsyncIterable<{ readonly uri: string; readonly name: string; readonly size: number }>;
   read(name: string): AsyncIterable<Uint8Array>;
+}
+
+/** One object as it was written: its generation changes with its content, and never comes back. */
+export interface WrittenObject {
+  readonly name: string;
+  readonly generation: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Objects below the declared prefix; names are whole, with the prefix. Any other name throws `PermanentError` (`undeclared`). */
+export interface WritableObjects {
+  list(prefix?: string): AsyncIterable<WrittenObject>;
+  /** Throws `PermanentError` (`not-found`) where there is none, or not at that generation. */
+  read(name: string, generation?: string): AsyncIterable<Uint8Array>;
+  /** The object is there whole, or as it was. */
+  write(name: string, body: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<WrittenObject>;
+  /** Deletes exactly that generation; any other one stays. */
+  delete(name: string, generation: string): Promise<void>;
 }
 
 export interface CleanUpRequest {
@@ -77,16 +116,33 @@ export interface LoadedObjects {
   deleteLoaded(request: CleanUpRequest): Promise<CleanUpReport>;
 }
 
-/** The warehouse. The asset's own target and its declared upstreams are implied. */
-export function bigquery(): ResourceDefinition<BigQueryResource> {
-  return { kind: "bigquery", needs: [{ kind: "run-jobs", reason: "runs warehouse jobs" }] };
+/**
+ * The warehouse. The asset's own target and its declared upstreams are implied. The limit holds for each statement that sets
+ * none of its own. Throws `DefinitionError` for a limit that is no positive whole number.
+ */
+export function bigquery(limits: StatementLimits = {}): ResourceDefinition<BigQueryResource> {
+  const { maximumBytesBilled: limit } = limits;
+  if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0))
+    throw new DefinitionError(`maximumBytesBilled is ${limit}`, { remedy: "give a positive whole number of bytes" });
+  return { ...limits, kind: "bigquery", needs: [{ kind: "run-jobs", reason: "runs warehouse jobs" }] };
 }
 
+/** Objects in buckets: what code may read, write or clean up, each below a prefix. */
 export const gcs = Object.freeze({
   /** Read access below `gs://bucket/prefix`. */
   read(uri: `gs://${string}`): ResourceDefinition<ReadableObjects> {
     const location = parseLocation(uri);
     return { kind: "read-objects", location, needs: [{ kind: "read-objects", ...location, reason: `reads ${uri}` }] };
+  },
+  /** Reading, writing and deleting below `gs://bucket/prefix`. */
+  write(uri: `gs://${string}`): ResourceDefinition<WritableObjects> {
+    const location = parseLocation(uri);
+    const needs = [
+      { kind: "write-objects" as const, ...location, reason: `writes ${uri}` },
+      { kind: "read-objects" as const, ...location, reason: `reads ${uri}` },
+      { kind: "delete-objects" as const, ...location, reason: `deletes what it has written to ${uri}` },
+    ];
+    return { kind: "write-objects", location, needs };
   },
   /** Deletion of loaded objects below `gs://bucket/prefix`, on behalf of the asset that loads them. */
   delete(uri: `gs://${string}`, asset: { readonly key: AssetKey }): ResourceDefinition<LoadedObjects> {

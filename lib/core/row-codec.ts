@@ -8,6 +8,8 @@ import { z } from "zod";
 import { columnsOfFields } from "./columns.ts";
 import { PermanentError } from "./errors.ts";
 import { rowDecoder } from "./row-decode.ts";
+import { rowEncoder } from "./row-encode.ts";
+import type { PlainRow } from "./row-encode.ts";
 import { rowFits, textOfProblem } from "./row-fits.ts";
 import { rowFast } from "./row-fast.ts";
 import { rowShape } from "./row-shape.ts";
@@ -23,6 +25,10 @@ export interface RowCodec<Row> {
    * schema with asynchronous checks.
    */
   check(row: unknown): Checked<Row>;
+  /** Whether `check` would let this very value pass, unchanged, seen at a glance; `false` says nothing of a row. */
+  isPlainlyRight(row: unknown): row is Row;
+  /** A row that `check` has let pass, as `Warehouse.rows` would give it once it is stored. */
+  encode(row: Row): PlainRow;
   /**
    * A row as `Warehouse.rows` gives it, in the schema's types. Types and the values of enums and literals are checked;
    * refinements, lengths and patterns are not: they are for those who write. Columns are found whatever their letter case.
@@ -34,19 +40,22 @@ export interface RowCodec<Row> {
 export function rowCodec<S extends z.ZodObject>(schema: S): RowCodec<z.output<S>> {
   const shape = rowShape(schema);
   const { fields } = shape;
-  const isPlainlyRight = rowFast(shape);
+  // What it says yes to is a value of the schema, as far as types go too.
+  const isPlainlyRight = rowFast(shape) as (row: unknown) => row is z.output<S>;
   const fits = rowFits(fields);
   const decode = rowDecoder(fields);
+  const encode = rowEncoder(fields);
   return {
     columns: columnsOfFields(fields),
+    isPlainlyRight,
     check(row) {
-      // It is a value of the schema, as far as types go too.
-      if (isPlainlyRight(row)) return { ok: true, value: row as z.output<S> };
+      if (isPlainlyRight(row)) return { ok: true, value: row };
       const parsed = parse(schema, row);
       if (!parsed.ok) return parsed;
       const problem = fits(parsed.value);
       return problem === undefined ? parsed : { ok: false, reason: textOfProblem(problem) };
     },
+    encode,
     decode(row) {
       const result = decode(row);
       if (!result.ok) return { ok: false, reason: textOfProblem(result.problem) };

@@ -6,6 +6,7 @@
 import { storable } from "./row-fits.ts";
 import { isDecimal, isTimestamp } from "./row-values.ts";
 import type { Field, Shape, Struct } from "./row-shape.ts";
+import { everyProperty } from "./unrolled.ts";
 
 type Test = (value: unknown) => boolean;
 
@@ -15,18 +16,16 @@ export function rowFast(shape: Struct): Test {
 
 /** A plain object with these properties and no others. */
 function struct(fields: readonly Field[]): Test {
-  const tests = fields.map(({ name, shape }) => ({ name, test: testOf(shape) }));
+  const fit = everyProperty(fields.map(({ name, shape }) => ({ name, test: testOf(shape) })));
+  const gaps = fields.filter(({ shape }) => shape.optional).map(({ name }) => name);
+  const always = fields.length - gaps.length;
   return (value) => {
     if (typeof value !== "object" || value === null || Object.getPrototypeOf(value) !== Object.prototype) return false;
-    // It is an object; what it has is looked at below.
-    const row = value as Readonly<Record<string, unknown>>;
-    let expected = 0;
-    for (const { name, test } of tests) {
-      const inner = row[name];
-      if (!test(inner)) return false;
-      if (inner !== undefined || name in row) expected++;
-    }
-    for (const _name in row) expected--;
+    // It is an object; what it has is looked at here.
+    if (!fit(value as Readonly<Record<string, unknown>>)) return false;
+    let expected = always;
+    for (const name of gaps) if (name in value) expected++;
+    for (const _name in value) expected--;
     return expected === 0;
   };
 }

@@ -24,6 +24,8 @@ export interface RowCounts {
 export interface RowGate<Row> {
   /** The row as it is stored; `undefined` for one that is left out. Throws `PermanentError` (`invalid-row`) by contract. */
   take(row: unknown): Row | undefined;
+  /** What has been taken so far. */
+  counts(): RowCounts;
   /** To be called after the last row. Throws `PermanentError` (`invalid-row`) when no row of several fits. */
   end(): RowCounts;
 }
@@ -37,18 +39,26 @@ export function rowGate<Row>(
     asset,
     onInvalidRow,
     samples: most = MAX_SAMPLES,
+    from,
   }: {
     readonly asset: string;
     readonly onInvalidRow: IoManager["onInvalidRow"];
     /** How many discarded rows are shown at most. Default 5. */
     readonly samples?: number;
+    /** What an earlier attempt has taken: the rows go on after these. */
+    readonly from?: RowCounts;
   },
 ): RowGate<Row> {
-  let rows = 0;
-  let discarded = 0;
-  const samples: DiscardedRow[] = [];
+  let rows = from?.rows ?? 0;
+  let discarded = from?.discarded ?? 0;
+  const samples: DiscardedRow[] = [...(from?.samples ?? [])];
   return {
+    counts: () => ({ rows, discarded, samples: [...samples] }),
     take(row) {
+      if (codec.isPlainlyRight(row)) {
+        rows++;
+        return row;
+      }
       const checked = codec.check(row);
       if (checked.ok) {
         rows++;
@@ -58,7 +68,7 @@ export function rowGate<Row>(
       if (onInvalidRow === "fail") {
         throw new PermanentError(
           `row ${number} of ${asset} does not fit its schema: ${checked.reason}; nothing was published: ` +
-            'correct the row, or let bigqueryTable({ onInvalidRow: "discard" }) leave it out',
+            'correct the row, or let the I/O manager leave it out: onInvalidRow: "discard"',
           { code: "invalid-row" },
         );
       }
@@ -80,7 +90,10 @@ export function rowGate<Row>(
 }
 
 /** What a materialization says of its rows. */
-export function discardMetadata({ discarded, samples }: RowCounts, { onInvalidRow }: IoManager): Metadata {
+export function discardMetadata(
+  { discarded, samples }: RowCounts,
+  { onInvalidRow }: Pick<IoManager, "onInvalidRow">,
+): Metadata {
   if (onInvalidRow !== "discard") return {};
   const discardSamples = samples.map((sample): MetadataValue => ({ ...sample }));
   return { discardedRows: discarded, ...(discarded === 0 ? {} : { discardSamples }) };

@@ -19,6 +19,7 @@ export interface Skip {
   readonly cursor?: string;
 }
 
+/** A sensor's answer when there is nothing to do: `reason` is recorded with the tick, and a cursor kept. */
 export function skip(reason: string, options: { readonly cursor?: string } = {}): Skip {
   return { skip: reason, ...options };
 }
@@ -63,7 +64,7 @@ export interface FinalizedObject {
 interface Target<C extends z.ZodObject> {
   /** What is requested: a job, or an asset. */
   readonly job?: JobDefinition<C>;
-  readonly target?: { readonly key: AssetKey };
+  readonly target?: { readonly key: AssetKey; readonly config?: z.ZodObject | undefined };
 }
 
 interface Common<R extends ResourceMap, C extends z.ZodObject> extends Target<C> {
@@ -105,6 +106,8 @@ export interface SensorDefinition extends Branded<"sensor"> {
   readonly defaultStatus: SensorStatus;
   readonly resources: ResourceMap;
   readonly needs: readonly Need[];
+  /** What its requests may carry: the schema of the job or asset, where it has one. */
+  readonly config?: z.ZodObject | undefined;
   evaluate(
     context: SensorContext,
     event: never,
@@ -112,17 +115,27 @@ export interface SensorDefinition extends Branded<"sensor"> {
   ): SensorAnswer<unknown> | Promise<SensorAnswer<unknown>>;
 }
 
+/** The same with what its code takes, for those who call that code themselves, as tests do. */
+export interface TypedSensor<
+  N extends "event" | "object",
+  R extends ResourceMap,
+  C extends z.ZodObject,
+> extends SensorDefinition {
+  /** Never set: it carries the types. */
+  readonly takes?: { readonly told: N; readonly resources: R; readonly config: C };
+}
+
 /** A sensor that is told of every materialization of an asset, each once. Throws `DefinitionError`. */
 export function assetSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: AssetSensorOptions<R, C>,
-): SensorDefinition {
+): TypedSensor<"event", R, C> {
   return define(options, { kind: "asset", asset: options.asset.key });
 }
 
 /** A sensor that is told of every object finalized in a bucket, each generation once. Throws `DefinitionError`. */
 export function objectSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: ObjectSensorOptions<R, C>,
-): SensorDefinition {
+): TypedSensor<"object", R, C> {
   return define(options, { kind: "objects", bucket: checkBucket(options.bucket), prefix: options.prefix ?? "" });
 }
 
@@ -148,6 +161,7 @@ function define<R extends ResourceMap, C extends z.ZodObject>(
     requests,
     defaultStatus: options.defaultStatus ?? "running",
     resources: options.resources ?? {},
+    config: job?.config ?? target?.config,
     needs: [
       ...Object.values(options.resources ?? {}).flatMap((resource) => resource.needs),
       { kind: "publish" as const, topic, reason: `${options.name} requests runs there` },

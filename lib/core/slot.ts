@@ -42,12 +42,16 @@ export interface OpenRequest {
   readonly order: string;
   /** An explicit wish to go back to an older interval. */
   readonly rollback: boolean;
+  /** The slot keeps what other partitions have published in it, so that none is too late. */
+  readonly accumulates?: boolean;
   readonly now: number;
   readonly destination: Destination;
   readonly staging: Intent["staging"];
   readonly head: Intent["head"];
   readonly event: SluiceEvent;
   readonly raw?: Intent["staging"];
+  /** The folder of the staging bucket that the staging was loaded from. */
+  readonly staged?: string;
   /** Results of the checks, recorded with the intent. */
   readonly events: readonly SluiceEvent[];
 }
@@ -64,7 +68,8 @@ export function openIntent(
     return decided({ kind: own ? "open" : "occupied", intent: slot.intent });
   }
   const newer = supersededBy(slot, input.order);
-  if (newer !== undefined && !input.rollback) return decided({ kind: "superseded", by: newer });
+  if (newer !== undefined && !input.rollback && input.accumulates !== true)
+    return decided({ kind: "superseded", by: newer });
 
   const sequence = (slot?.sequence ?? 0) + 1;
   const intent: Intent = {
@@ -83,6 +88,7 @@ export function openIntent(
     finish: {
       runId: input.identity.id,
       staging: input.staging,
+      ...(input.staged === undefined ? {} : { staged: input.staged }),
       ...(input.raw === undefined
         ? {}
         : { raw: { table: input.raw, jobId: `raw-${publishJobId(input.destination, sequence).slice(4)}` } }),

@@ -23,8 +23,29 @@ export interface SqlTable {
   readonly table: TableRef;
 }
 
+/** A value that is known only when a run starts. */
+export interface SqlPlaceholder {
+  readonly kind: "placeholder";
+  readonly of: "partition" | "config";
+  readonly name: string;
+}
+
+/** A value in the form that a manifest can hold. */
+export interface SqlParameter {
+  readonly kind: "parameter";
+  readonly parameter: QueryParameter;
+}
+
 export type SqlScalar = string | number | boolean | bigint | Date | null;
-export type SqlValue = SqlScalar | readonly SqlScalar[] | AssetReference | SqlIdentifier | SqlTable | SqlTemplate;
+export type SqlValue =
+  | SqlScalar
+  | readonly SqlScalar[]
+  | AssetReference
+  | SqlIdentifier
+  | SqlTable
+  | SqlPlaceholder
+  | SqlParameter
+  | SqlTemplate;
 
 export interface SqlTemplate {
   readonly kind: "sql";
@@ -77,15 +98,29 @@ export const sql = Object.freeze(
     id: (name: string): SqlIdentifier => ({ kind: "identifier", name: checkIdentifier(name, "identifier") }),
     /** A table that is no asset. */
     table: (table: TableRef): SqlTable => ({ kind: "table", table }),
+    /** A field of the request's config, for SQL that stands in a definition. */
+    config: (name: string): SqlPlaceholder => ({ kind: "placeholder", of: "config", name }),
   }),
 );
 
-/** The statement with `@p0`, `@p1`, … for its values. `tableOf` says where an asset's rows are; it throws for an undeclared one. */
-export function renderSql(statement: SqlTemplate, tableOf: (asset: AssetKey) => TableRef): RenderedSql {
+/**
+ * The statement with `@p0`, `@p1`, … for its values. `tableOf` says where an asset's rows are, and `valueOf` what a placeholder
+ * stands for; each throws for what was not declared.
+ */
+export function renderSql(
+  statement: SqlTemplate,
+  tableOf: (asset: AssetKey) => TableRef,
+  valueOf: (placeholder: SqlPlaceholder) => SqlScalar | readonly SqlScalar[] = noValue,
+): RenderedSql {
   const parameters: Record<string, QueryParameter> = {};
   const assets = new Set<AssetKey>();
   const render = (part: SqlTemplate): string =>
     part.strings.map((text, i) => text + (i < part.values.length ? renderValue(part.values[i] ?? null) : "")).join("");
+  const named = (parameter: QueryParameter): string => {
+    const name = `p${Object.keys(parameters).length}`;
+    parameters[name] = parameter;
+    return `@${name}`;
+  };
   const renderValue = (value: SqlValue): string => {
     if (value !== null && typeof value === "object" && "kind" in value) {
       switch (value.kind) {
@@ -98,28 +133,60 @@ export function renderSql(statement: SqlTemplate, tableOf: (asset: AssetKey) => 
         case "asset":
           assets.add(value.key);
           return quoteTable(tableOf(value.key));
+        case "placeholder":
+          return renderValue(valueOf(value));
+        case "parameter":
+          return named(value.parameter);
         default:
           throw new DefinitionError("an object cannot be a query parameter", {
             remedy: "pass a text, a number, a boolean, a date, or an array of one of these",
           });
       }
     }
-    const name = `p${Object.keys(parameters).length}`;
-    parameters[name] = parameterOf(value);
-    return `@${name}`;
+    return named(parameterOf(value));
   };
   const text = render(statement);
   return { text, parameters, assets: [...assets] };
 }
 
+function noValue(placeholder: SqlPlaceholder): never {
+  throw new DefinitionError(`${placeholderName(placeholder)} has no value here`, {
+    remedy: "use placeholders in the SQL of assets and checks",
+  });
+}
+
+/** As an author would call it. */
+export function placeholderName({ of, name }: SqlPlaceholder): string {
+  return of === "partition" ? `partition.${name}` : `config ${name}`;
+}
+
+/** All values of a statement and of the templates in it, in the order in which they are written. */
+export function valuesIn(statement: SqlTemplate): readonly Exclude<SqlValue, SqlTemplate>[] {
+  return statement.values.flatMap((value) => (isTemplate(value) ? valuesIn(value) : [value]));
+}
+
+function isTemplate(value: SqlValue): value is SqlTemplate {
+  return isKind(value) && value.kind === "sql";
+}
+
+function isKind(value: SqlValue): value is Extract<SqlValue, { readonly kind: string }> {
+  return value !== null && typeof value === "object" && "kind" in value;
+}
+
 /** The assets that a statement reads, each once. */
 export function assetsIn(statement: SqlTemplate): readonly AssetKey[] {
-  const keys = statement.values.flatMap((value) => {
-    if (value === null || typeof value !== "object" || !("kind" in value)) return [];
-    if (value.kind === "asset") return [value.key];
-    return value.kind === "sql" ? assetsIn(value) : [];
-  });
+  const keys = valuesIn(statement).flatMap((value) => (isKind(value) && value.kind === "asset" ? [value.key] : []));
   return [...new Set(keys)];
+}
+
+/** The same statement as JSON: of an asset that it refers to only the key, and of a value its parameter. */
+export function plainSql(statement: SqlTemplate): SqlTemplate {
+  const values = statement.values.map((value): SqlValue => {
+    if (!isKind(value)) return { kind: "parameter", parameter: parameterOf(value) };
+    if (value.kind === "asset") return { kind: value.kind, key: value.key };
+    return value.kind === "sql" ? plainSql(value) : value;
+  });
+  return { kind: "sql", strings: statement.strings, values };
 }
 
 /** A table's name as GoogleSQL writes it. Throws `DefinitionError` for a name that would need more than these quotes. */

@@ -3,6 +3,8 @@ import type { AssetKey } from "./asset-key.ts";
 import { bucketTopicOf, jobTopicOf, materializedTopicOf, sensorTopicOf, topicOf } from "./asset-key.ts";
 import { followsUpstreams } from "./automation.ts";
 import type { Definitions } from "./definitions.ts";
+import { followersWith } from "./multi-requests.ts";
+import { adoptableNames } from "./previous-keys.ts";
 
 /** One consumer of one topic. */
 export interface SubscriptionPlan {
@@ -21,10 +23,13 @@ export type Consumer =
 
 export function subscriptionsOf(definitions: Definitions): readonly SubscriptionPlan[] {
   const plans: SubscriptionPlan[] = [];
-  for (const { key, deps, automation } of definitions.assets.values()) {
+  for (const asset of definitions.assets.values()) {
+    const { key, deps, automation } = asset;
+    if (asset.foreign === true) continue;
     const own = topicOf(key);
     plans.push({ name: own, topic: own, consumer: { kind: "asset", key } });
-    if (!followsUpstreams(automation)) continue;
+    // One of the outputs of a multi-asset decides for all.
+    if (!followsUpstreams(automation) || followersWith(definitions, asset)[0]?.key !== key) continue;
     for (const dep of deps) {
       const topic = materializedTopicOf(dep);
       plans.push({ name: `${own}.follows.${topic}`, topic, consumer: { kind: "automation", key } });
@@ -43,6 +48,31 @@ export function subscriptionsOf(definitions: Definitions): readonly Subscription
   }
   for (const bucket of watchedBuckets(definitions)) {
     plans.push({ name: bucketTopicOf(bucket), topic: bucketTopicOf(bucket), consumer: { kind: "bucket", bucket } });
+  }
+  return plans;
+}
+
+/**
+ * The subscriptions that renamed assets had before: who keeps queues of their own may hold messages for them still. Nothing new
+ * comes to these, because nobody publishes to their topics.
+ */
+export function previousSubscriptions({ assets }: Definitions): readonly SubscriptionPlan[] {
+  const plans: SubscriptionPlan[] = [];
+  const add = (name: string, consumer: Consumer): void => {
+    plans.push({ name, topic: `previous.${name}`, consumer });
+  };
+  for (const asset of assets.values()) {
+    const { key, deps, automation } = asset;
+    for (const name of [key, ...adoptableNames(assets, asset)]) {
+      if (name !== key) add(topicOf(name), { kind: "asset", key });
+      if (!followsUpstreams(automation)) continue;
+      for (const dep of deps) {
+        for (const upstream of [dep, ...adoptableNames(assets, assets.get(dep) ?? { key: dep })]) {
+          if (name === key && upstream === dep) continue;
+          add(`${topicOf(name)}.follows.${materializedTopicOf(upstream)}`, { kind: "automation", key });
+        }
+      }
+    }
   }
   return plans;
 }

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { asset } from "../core/asset.ts";
-import type { AssetDefinition, Target } from "../core/asset.ts";
+import type { AssetDefinition } from "../core/asset.ts";
 import { onInterval } from "../core/automation.ts";
 import { assetCheck, inline } from "../core/check.ts";
 import type { AssetCheckDefinition, InlineCheck } from "../core/check.ts";
@@ -21,6 +21,7 @@ import type { CleanUpReport } from "../core/resources.ts";
 import { assetSensor, skip } from "../core/sensor.ts";
 import type { SensorDefinition } from "../core/sensor.ts";
 import { didYouMean } from "../core/suggest.ts";
+import type { Target } from "../core/target.ts";
 
 /** Overwrite: the newest interval is the table. Incremental: every interval is one partition of it. */
 export const SourceMode = Object.freeze({ Overwrite: "overwrite", Incremental: "incremental" } as const);
@@ -79,7 +80,7 @@ export const intervalGcsConfig = z.strictObject({
   cleanSuperseded: z.boolean().optional(),
   /** The columns, for whoever reads the table. */
   schema: z.instanceof(z.ZodObject).optional(),
-  /** More of the asset's options: `description`, `owners`, `tags`, `group`, `kinds`, `retry`, `codeVersion`, `checks`. */
+  /** More of the asset's options: `description`, `owners`, `tags`, `group`, `kinds`, `retry`, `codeVersion`, `checks`, `previousKeys`. */
   asset: z.record(z.string(), z.unknown()).optional(),
 });
 
@@ -88,7 +89,7 @@ type Checked = z.output<typeof intervalGcsConfig>;
 /** The asset's options that the factory leaves to its caller. */
 export type PassedOptions = Pick<
   Parameters<typeof asset>[0],
-  "description" | "owners" | "tags" | "group" | "kinds" | "retry" | "codeVersion" | "checks" | "deps"
+  "description" | "owners" | "tags" | "group" | "kinds" | "retry" | "codeVersion" | "checks" | "deps" | "previousKeys"
 >;
 
 export type IntervalGcsAsset<S extends z.ZodObject = z.ZodObject> = Omit<Checked, "asset" | "schema"> & {

@@ -1,10 +1,11 @@
 /** Makes the staging and the visible table agree on their columns before the publish, or refuses. */
 import { eventOf } from "../core/run-identity.ts";
-import type { Target } from "../core/asset.ts";
 import { PermanentError } from "../core/errors.ts";
 import { compareSchemas } from "../core/schema-change.ts";
 import { formatTable } from "../core/table.ts";
 import type { TableRef } from "../core/table.ts";
+import { accumulates } from "../core/target.ts";
+import type { Target } from "../core/target.ts";
 import type { TableInfo } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
 
@@ -12,22 +13,32 @@ export interface Alignment {
   readonly staging: TableRef;
   readonly staged: TableInfo;
   readonly target: Target;
+  /** What is wrong, if it is: a `file`, or the `data`. */
+  readonly what: string;
 }
 
 /**
  * A table grows only by nullable columns. Dying in the middle leaves a column without values, which the next run finds
  * and agrees with.
  */
-export async function alignSchema(execution: Execution, { staging, staged, target }: Alignment): Promise<void> {
+export async function alignSchema(execution: Execution, { staging, staged, target, what }: Alignment): Promise<void> {
   const { services, identity, run } = execution;
   const { warehouse } = services;
   const { table } = target;
   const current = await warehouse.describe(table);
   if (current === undefined) return;
-  const change = compareSchemas(current.schema, staged.schema, target.schemaChange ?? "fail");
+  if ((current.view === true) !== (target.publish === "view")) {
+    const [is, becomes] = current.view === true ? ["a view", "a table"] : ["a table", "a view"];
+    throw new PermanentError(`${formatTable(table)} is ${is} and would become ${becomes}: drop it first`, {
+      code: "schema-changed",
+    });
+  }
+  const mode = target.schemaChange ?? "fail";
+  if (mode === "replace") return;
+  const change = compareSchemas(current.schema, staged.schema, mode);
   if (change.kind === "refused") {
     throw new PermanentError(
-      `the columns of ${formatTable(table)} would change: ${change.reason}; correct the file, or change the table first`,
+      `the columns of ${formatTable(table)} would change: ${change.reason}; correct the ${what}, or change the table first`,
       {
         code: "schema-changed",
       },
@@ -36,7 +47,8 @@ export async function alignSchema(execution: Execution, { staging, staged, targe
   const names = new Set(staged.schema.map(({ name }) => name.toLowerCase()));
   const missing = current.schema.filter(({ name }) => !names.has(name.toLowerCase()));
   if (missing.length > 0) await warehouse.extend(staging, missing, staged.etag);
-  if (change.kind === "same" || target.slot === "table") return;
+  // A table that is replaced takes the staging's columns with its rows.
+  if (change.kind === "same" || (target.slot === "table" && !accumulates(target))) return;
   await warehouse.extend(table, change.add, current.etag);
   await services.events.append([
     {

@@ -1,19 +1,29 @@
 /** Runs the checks of an asset on its staged rows, before anything is visible. */
+import type { AssetDefinition } from "../core/asset.ts";
 import type { CheckRule, InlineCheck } from "../core/check.ts";
-import { checkQuery } from "../core/check-query.ts";
+import { checkQuery, statementOf } from "../core/check-query.ts";
+import type { CheckQuery } from "../core/check-query.ts";
 import { eventOf } from "../core/run-identity.ts";
 import { PermanentError } from "../core/errors.ts";
 import type { CheckResult, SluiceEvent } from "../core/events.ts";
+import type { Verdict } from "../core/function-check.ts";
 import type { Partition } from "../core/partitions.ts";
+import { quoteTable } from "../core/sql.ts";
 import type { TableRef } from "../core/table.ts";
 import type { TableInfo } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
+import { evaluateFunction, jobInputs } from "./function-check.ts";
 import type { TableOf } from "./resources.ts";
+import type { StoredRows } from "./store-rows.ts";
 import { runJob } from "./warehouse-jobs.ts";
 
 export interface Staged {
-  readonly table: TableRef;
-  readonly info: TableInfo;
+  readonly asset: AssetDefinition;
+  /** Both `undefined` for an asset without a table. */
+  readonly table?: TableRef;
+  readonly info?: TableInfo;
+  /** The rows of an I/O manager that keeps no table. */
+  readonly stored?: StoredRows | undefined;
   readonly partition: Partition | undefined;
   readonly fingerprint: string;
   readonly tableOf: TableOf;
@@ -52,20 +62,14 @@ export async function audit(
   });
 }
 
-type Verdict = Pick<CheckResult, "passed" | "message" | "metadata">;
-
 async function evaluate(execution: Execution, staged: Staged, check: InlineCheck): Promise<Verdict> {
-  const { rule } = check;
-  if (rule.kind === "row-count") return rowCount(rule, staged.info.rows);
-  const { text, parameters } = checkQuery(rule, {
-    ...staged,
-    ...staged.info,
-    requestedAt: execution.request.requestedAt,
-  });
+  const { rule, name } = check;
+  if (rule.kind === "function") return evaluateFunction(execution, staged, { name, rule });
+  if (rule.kind === "row-count") return rowCount(rule, await rowsIn(execution, staged, name));
+  const { text, parameters } = queryOf(execution, staged, rule);
   const status = await runJob(execution, {
-    step: `check-${check.name}`,
-    // Asked anew in every attempt: what a check compares with may have changed since the last.
-    inputs: `${execution.identity.id} ${execution.run.attempt} ${staged.fingerprint} ${text}`,
+    step: `check-${name}`,
+    inputs: jobInputs(execution, staged, text),
     spec: { kind: "query", sql: text, parameters },
   });
   const count = status.rows ?? 0;
@@ -76,6 +80,36 @@ async function evaluate(execution: Execution, staged: Staged, check: InlineCheck
     if (samples.length === SAMPLES) break;
   }
   return { passed: false, message: `${count} rows, such as ${samples.join(", ")}`, metadata: { rows: count, samples } };
+}
+
+function queryOf(
+  { request: { requestedAt } }: Execution,
+  staged: Staged,
+  rule: Exclude<CheckRule, { kind: "row-count" | "function" }>,
+): CheckQuery {
+  const { table, info, asset } = staged;
+  if (table !== undefined && info !== undefined) return checkQuery(rule, { ...staged, ...info, table, requestedAt });
+  if (rule.kind === "no-rows") return statementOf(rule.sql, staged);
+  throw new PermanentError(`${asset.key} has no table that a check could look at`, { code: "no-target" });
+}
+
+/** A view has no number of rows of its own: they are counted by a query. */
+async function rowsIn(execution: Execution, staged: Staged, check: string): Promise<number> {
+  const { asset, table, info, stored } = staged;
+  if (stored !== undefined) return stored.rows;
+  if (table === undefined || info === undefined)
+    throw new PermanentError(`${asset.key} has no rows that a check could count`, { code: "no-target" });
+  if (info.view !== true) return info.rows;
+  const sql = `SELECT COUNT(*) AS n FROM ${quoteTable(table)}`;
+  const status = await runJob(execution, {
+    step: `check-${check}`,
+    inputs: jobInputs(execution, staged, sql),
+    spec: { kind: "query", sql },
+  });
+  for await (const row of execution.services.warehouse.rows(status.jobId, { signal: execution.signal })) {
+    return Number(row["n"]);
+  }
+  return 0;
 }
 
 function rowCount({ min, max }: Extract<CheckRule, { kind: "row-count" }>, rows: number): Verdict {

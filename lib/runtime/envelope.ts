@@ -47,12 +47,17 @@ const cloudEventSchema = z.object({
 
 /** `now` stands in for a publish time that is missing. */
 export function readEnvelope(incoming: Incoming, now: number): Envelope {
-  const event = cloudEventSchema.safeParse(cloudEventOf(incoming));
-  if (event.success) return readCloudEvent(event.data, now);
+  const candidate = cloudEventOf(incoming);
+  const event = isObject(candidate) && "specversion" in candidate ? cloudEventSchema.safeParse(candidate) : undefined;
+  if (event?.success === true) return readCloudEvent(event.data, now);
   const push = pushSchema.safeParse(incoming.body);
   if (push.success) return readMessage(push.data.message, undefined, now);
   const reason = "the body is neither a Pub/Sub push message nor a CloudEvent: send one of them";
   return { kind: "refused", messageId: unnamed(incoming.body, now), reason };
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /** What comes without an id is taken for a message of its own, each time. */
@@ -126,7 +131,9 @@ function bytesOf(base64: string): Uint8Array | undefined {
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64)) return undefined;
   try {
     const binary = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
-    return Uint8Array.from(binary, (char) => char.charCodeAt(0));
+    const bytes = new Uint8Array(binary.length);
+    for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+    return bytes;
   } catch {
     return undefined; // the length fits no number of bytes
   }

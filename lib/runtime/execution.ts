@@ -7,12 +7,15 @@ import { announced, end, park } from "../core/ending.ts";
 import type { EndRequest } from "../core/ending.ts";
 import { lockRef, runRefs, topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
-import type { PartitionDocument, RunDocument } from "../core/documents.ts";
+import type { Finish, PartitionDocument, RunDocument } from "../core/documents.ts";
 import type { RetryPolicy } from "../core/definition.ts";
 import { DefinitionError, PermanentError, RetryableError, messageOf } from "../core/errors.ts";
 import type { RunRequest } from "../core/request.ts";
 import { retryDelay } from "../core/retry.ts";
-import { finishCommit } from "./finish.ts";
+import { toPresentName } from "../core/previous-keys.ts";
+import { wakeBackfill } from "./backfill.ts";
+import { passOn } from "./pass-on.ts";
+import { finishCommit, finishVersions } from "./finish.ts";
 import { ClaimLost, EndRun, Park, Stopping } from "./interruptions.ts";
 import type { Services } from "./services.ts";
 
@@ -25,7 +28,7 @@ export interface Execution {
   /** The partition as it was when it was claimed. */
   readonly partition: PartitionDocument;
   readonly token: number;
-  /** Aborted when the claim is lost or the process stops. */
+  /** Aborted when the claim is lost, the process stops or the execution has had its time. */
   readonly signal: AbortSignal;
 }
 
@@ -56,13 +59,21 @@ export async function execute(
     }),
   );
   if (outcome.kind === "ended") return announce(services, identity, outcome.run);
+  if (outcome.kind === "moved") return passOn(services, identity, outcome.to, outcome.request);
   if (outcome.kind !== "claimed") return;
 
   const { run, partition, token } = outcome;
   services.executing.add(identity.id);
   const lost = new AbortController();
   const done = new AbortController();
-  const signal = AbortSignal.any([lost.signal, services.stopping]);
+  const late = new AbortController();
+  const signal = AbortSignal.any([lost.signal, late.signal, services.stopping]);
+  // Whoever carries the request, such as a function with a time limit, would otherwise cut it off in the middle.
+  if (Number.isFinite(settings.deadlineMs))
+    clock.sleep(settings.deadlineMs, done.signal).then(
+      () => late.abort(new Stopping("deadline")),
+      () => undefined,
+    );
   const renewal = keepRenewing(services, identity, token, lost, done.signal);
   try {
     const ending = await work({ services, identity, request: run.request, run, partition, token, signal }).catch(
@@ -72,7 +83,7 @@ export async function execute(
     else if (ending.kind === "end") await finish(services, identity, token, ending);
     else if (ending.kind === "park") await sleepUntil(services, identity, token, ending);
   } finally {
-    done.abort();
+    done.abort("done");
     await renewal;
     services.executing.delete(identity.id);
   }
@@ -98,9 +109,9 @@ function endingOf(
   if (error instanceof ClaimLost || signal.reason instanceof ClaimLost) return { kind: "lost" };
   if (error instanceof Park)
     return { kind: "park", wakeAt: error.wakeAt, code: error.code, reason: error.message, failed: false };
-  if (error instanceof Stopping || services.stopping.aborted) {
-    return { kind: "park", wakeAt: now, code: "stopped", reason: "the process was asked to stop", failed: false };
-  }
+  const stopping: unknown = error instanceof Stopping ? error : signal.reason;
+  if (stopping instanceof Stopping)
+    return { kind: "park", wakeAt: now, code: stopping.code, reason: stopping.message, failed: false };
   if (error instanceof EndRun) {
     const superseded = error.superseded === undefined ? {} : { superseded: error.superseded };
     return { kind: "end", status: "skipped", code: error.code, reason: error.message, ...superseded };
@@ -156,18 +167,34 @@ async function sleepUntil(services: Services, identity: RunIdentity, token: numb
  */
 export async function announce(services: Services, identity: RunIdentity, run: RunDocument): Promise<void> {
   const { events, bus, clock } = services;
+  await wakeBackfill(services, identity, run);
   const partition = identity.kind === "asset" ? await events.get("partition", lockRef(identity).id) : undefined;
   const finish = partition?.finish?.runId === identity.id ? partition.finish : undefined;
   if (run.outbox.length === 0 && finish === undefined) return;
-  for (const message of run.outbox) await bus.publish(message.topic, { data: message.data });
+  for (const message of run.outbox) {
+    const { topic, data } = toPresentName(services.definitions().assets, message);
+    await bus.publish(topic, { data });
+  }
   const finished =
     finish === undefined ||
-    (await finishCommit(services, finish).then(
-      () => true,
-      () => false,
-    ));
+    partition === undefined ||
+    (await finishAll(services, identity, run, partition, finish).catch(() => false));
   const now = clock.now();
   await events.transact(runRefs(identity), (state) => announced(state, { identity, finished, now }));
+}
+
+/** Whether nothing is left to do after the commit. */
+async function finishAll(
+  services: Services,
+  identity: RunIdentity,
+  run: RunDocument,
+  partition: PartitionDocument,
+  finish: Finish,
+): Promise<boolean> {
+  await finishCommit(services, finish);
+  const { request } = run;
+  const execution = { services, identity, request, run, partition, token: partition.token, signal: services.stopping };
+  return finishVersions(execution, finish);
 }
 
 async function keepRenewing(

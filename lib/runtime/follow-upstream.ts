@@ -1,11 +1,16 @@
-/** An upstream has materialized: the asset decides, from what all its upstreams show now, which of its partitions to make. */
+/**
+ * An upstream has materialized: the asset decides, from what all its upstreams show now, which of its partitions to make. The
+ * outputs of a multi-asset are decided for together.
+ */
 import type { AssetDefinition } from "../core/asset.ts";
-import { topicOf } from "../core/asset-key.ts";
 import { followsUpstreams } from "../core/automation.ts";
 import { automaticRunKey, explain } from "../core/condition.ts";
+import { followersWith, requestsFor } from "../core/multi-requests.ts";
+import type { Due } from "../core/multi-requests.ts";
 import { defaultMapping, downstreamOf } from "../core/partition-mapping.ts";
 import { materializationSchema } from "../core/request.ts";
 import type { Delivery } from "./envelope.ts";
+import { readOnce } from "./read-once.ts";
 import type { Services } from "./services.ts";
 import { readFacts } from "./upstreams.ts";
 
@@ -19,28 +24,30 @@ export async function followUpstream(
   delivery: Delivery,
   refuse: (reason: string) => never,
 ): Promise<void> {
-  const { automation } = asset;
-  if (!followsUpstreams(automation)) return;
+  if (!followsUpstreams(asset.automation)) return;
   const parsed = materializationSchema.safeParse(delivery.data);
   if (!parsed.success || !asset.deps.includes(parsed.data.asset)) {
     refuse(`the message is no materialization of an upstream of ${asset.key}`);
   }
   const news = parsed.data;
-  const { assets } = services.definitions();
+  const definitions = services.definitions();
+  const { assets } = definitions;
   const upstream = assets.get(news.asset);
   if (upstream === undefined) refuse(`the asset ${news.asset} is not defined any more`);
-  const reader = { events: services.events, assets };
+  // Partitions that overlap ask for the same heads.
+  const reader = { events: readOnce(services.events), assets };
   const mapping = asset.mappings[upstream.key] ?? defaultMapping(upstream.partitions, asset.partitions);
   const now = services.clock.now();
+  const cause = { kind: "materialization" as const, asset: news.asset, id: news.materializationId };
   for (const partition of downstreamOf(mapping, upstream.partitions, asset.partitions, news.partition, now)) {
-    const facts = await readFacts(reader, asset, partition, now);
-    if (!explain(automation, facts).value) continue;
-    await services.bus.publish(topicOf(asset.key), {
-      data: {
-        ...(asset.partitions === undefined ? {} : { partition }),
-        runKey: automaticRunKey(automation, facts),
-        cause: { kind: "materialization", asset: news.asset, id: news.materializationId },
-      },
-    });
+    const due: Due[] = [];
+    for (const follower of followersWith(definitions, asset)) {
+      const { automation } = follower;
+      if (!followsUpstreams(automation)) continue;
+      const facts = await readFacts(reader, follower, partition, now);
+      if (explain(automation, facts).value) due.push({ asset: follower, runKey: automaticRunKey(automation, facts) });
+    }
+    const common = { cause, ...(asset.partitions === undefined ? {} : { partition }) };
+    for (const { topic, data } of requestsFor(definitions, due, common)) await services.bus.publish(topic, { data });
   }
 }

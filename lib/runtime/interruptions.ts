@@ -21,11 +21,13 @@ export class ClaimLost extends Error {
   }
 }
 
-/** The process is asked to stop. */
+/** The process is asked to stop, or the execution has had its time: the run is parked and asked for again at once. */
 export class Stopping extends Error {
   override readonly name = "Stopping";
-  constructor() {
-    super("the process is stopping");
+  readonly code: "stopped" | "deadline";
+  constructor(code: "stopped" | "deadline" = "stopped") {
+    super(code === "stopped" ? "the process was asked to stop" : "the time of one execution is used up");
+    this.code = code;
   }
 }
 

@@ -1,19 +1,16 @@
-/** The way of an author's rows into the staging table: written to the bucket, loaded by one job, put away. */
-import type { z } from "zod";
-import type { AssetDefinition } from "../core/asset.ts";
+/** The way of an author's rows into the staging table: written to the bucket, loaded by one job, kept until the commit. */
 import { PermanentError, RetryableError } from "../core/errors.ts";
 import type { Metadata } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import { uriOf } from "../core/inputs.ts";
-import type { IoManager } from "../core/io-manager.ts";
 import { rowCodec } from "../core/row-codec.ts";
-import { discardMetadata, rowGate } from "../core/row-gate.ts";
 import type { Execution } from "./execution.ts";
 import type { StagingPlan } from "./resources.ts";
-import { clearStaged, findReceipt, isIntact, partName, stagedFolder, writeReceipt } from "./staged-rows.ts";
+import { stageRows } from "./stage-rows.ts";
+import type { RowsAsset, StagingWork } from "./stage-rows.ts";
+import { clearStaged, findReceipt, folderOf, isIntact, PROGRESS, stagedFolder, writeReceipt } from "./staged-rows.ts";
 import type { Receipt } from "./staged-rows.ts";
 import { runJob } from "./warehouse-jobs.ts";
-import { writeRows } from "./write-rows.ts";
 
 /** Rows that are to be made, or were made by an earlier attempt of this run. */
 export interface RowsVersion {
@@ -25,30 +22,24 @@ export interface RowsVersion {
   readonly version: string;
 }
 
-export async function rowsVersion(execution: Execution, fingerprint: string): Promise<RowsVersion> {
-  const receipt = await findReceipt(execution, fingerprint);
+/** `adopted`: rows that were made by another run for this one. */
+export async function rowsVersion(
+  execution: Execution,
+  fingerprint: string,
+  adopted: Receipt | undefined,
+): Promise<RowsVersion> {
+  const receipt = adopted ?? (await findReceipt(execution, fingerprint));
   const token = receipt?.token ?? execution.token;
-  return { receipt, version: shortHash([fingerprint, execution.identity.id, String(token)]) };
+  const maker = receipt?.run ?? execution.identity.id;
+  return { receipt, version: shortHash([fingerprint, maker, String(token)]) };
 }
 
-/** An asset whose rows are stored by an I/O manager. */
-export type RowsAsset = AssetDefinition & { readonly schema: z.ZodObject; readonly ioManager: IoManager };
-
-export interface RowsWork {
-  readonly execution: Execution;
+export interface RowsWork extends Pick<StagingWork, "execution" | "produce" | "metadata" | "recall" | "clean"> {
   readonly asset: RowsAsset;
   readonly staging: StagingPlan;
   readonly receipt: Receipt | undefined;
-  /** Calls the author's code. */
-  readonly produce: () => unknown;
-  /** What the code has said of its rows by the time that they are all there. */
-  readonly metadata: () => Metadata;
-  /** Takes secrets out of a text. */
-  readonly clean: (text: string) => string;
-}
-
-export function isRowsAsset(asset: AssetDefinition): asset is RowsAsset {
-  return asset.ioManager !== undefined && asset.schema !== undefined;
+  /** The version that the code says the rows are of. */
+  readonly dataVersion: () => string | undefined;
 }
 
 /** What decides the rows beside the inputs, for the fingerprint. */
@@ -56,13 +47,21 @@ export function rowsDefinition({ schema, ioManager }: RowsAsset): unknown {
   return [rowCodec(schema).columns, ioManager.onInvalidRow, ioManager.partitionBy ?? null, ioManager.clusterBy ?? []];
 }
 
-/** Fills the staging table. The result is the materialization's metadata. */
-export async function loadRows(work: RowsWork): Promise<Metadata> {
+export interface LoadedRows {
+  /** The materialization's. */
+  readonly metadata: Metadata;
+  readonly dataVersion: string | undefined;
+  /** Of the staging bucket: the files stay until the commit, so that a later attempt need not make the rows again. */
+  readonly folder: string;
+}
+
+/** Fills the staging table. */
+export async function loadRows(work: RowsWork): Promise<LoadedRows> {
   const { execution, asset, staging } = work;
   const { services } = execution;
   const { columns } = rowCodec(asset.schema);
-  const receipt = work.receipt ?? (await stageRows(work));
-  const { parts, metadata } = receipt;
+  const receipt = work.receipt ?? (await makeRows(work));
+  const { parts, metadata, dataVersion } = receipt;
   const bucket = services.settings.stagingBucket;
   const { table: destination, fingerprint, partition, partitioning, clustering } = staging;
   const changed = new RetryableError(`the staged files of ${asset.key} were changed while they were loaded`);
@@ -89,30 +88,24 @@ export async function loadRows(work: RowsWork): Promise<Metadata> {
   }
   // A load names no generations: only after it can be told what it has read.
   if (!(await isIntact(execution, parts))) throw changed;
-  await clearStaged(execution);
-  return metadata;
+  return { metadata, dataVersion, folder: folderOf(parts) };
 }
 
-async function stageRows(work: RowsWork): Promise<Receipt> {
-  const { execution, asset, staging, clean } = work;
-  const { services, signal, identity, token } = execution;
-  const { objects, settings } = services;
+async function makeRows(work: RowsWork): Promise<Receipt> {
+  const { execution, asset, staging } = work;
+  const { identity, token } = execution;
   const folder = stagedFolder(execution, staging.fingerprint);
-  const { schema, ioManager } = asset;
-  const codec = rowCodec(schema);
-  const gate = rowGate(codec, { asset: asset.key, onInvalidRow: ioManager.onInvalidRow });
-  const parts = await writeRows(work.produce(), codec.columns, gate.take, {
-    objects,
-    bucket: settings.stagingBucket,
-    nameOf: (index) => partName(folder, index),
-    partBytes: settings.stagingPartBytes,
-    signal,
+  const [staged] = await stageRows({
+    ...work,
+    folder,
+    outputs: [{ asset, folder }],
+    route: ([accept]) => accept ?? (() => undefined),
   });
-  const { samples, ...counts } = gate.end();
-  const cleaned = samples.map((sample) => ({ ...sample, reason: clean(sample.reason), value: clean(sample.value) }));
-  const metadata = { ...work.metadata(), ...discardMetadata({ ...counts, samples: cleaned }, ioManager) };
-  await clearStaged(execution, parts);
-  const receipt: Receipt = { v: 1, run: identity.id, token, parts: [...parts], metadata };
+  const { parts = [], metadata = {} } = staged ?? {};
+  await clearStaged(execution, [...parts.map(({ name }) => name), `${folder}/${PROGRESS}`]);
+  const version = work.dataVersion();
+  const said = version === undefined ? {} : { dataVersion: version };
+  const receipt: Receipt = { v: 1, run: identity.id, token, parts: [...parts], metadata, ...said };
   await writeReceipt(execution, staging.fingerprint, receipt);
   return receipt;
 }

@@ -1,9 +1,9 @@
 /** Looks at the objects that a partition would be loaded from, as they are now. */
 import type { AssetDefinition } from "../core/asset.ts";
-import { partitionRef } from "../core/run-identity.ts";
-import type { InputObject } from "../core/documents.ts";
+import type { Definitions } from "../core/definitions.ts";
+import type { Head, InputObject } from "../core/documents.ts";
 import { PermanentError } from "../core/errors.ts";
-import { decideInputs } from "../core/inputs.ts";
+import { decideInputs, uriOf } from "../core/inputs.ts";
 import type { InputDecision, ListedObject } from "../core/inputs.ts";
 import { compileObjectSource } from "../core/object-source.ts";
 import type { ObjectMatcher, ObjectSource } from "../core/object-source.ts";
@@ -15,32 +15,58 @@ import { EndRun, Park } from "./interruptions.ts";
 
 /** An object that is being replaced may be absent for a moment, so absence is believed only when it lasts. */
 const ABSENCE_MS = 1_000;
+/** A run can be quicker than the listing: the object that it was asked for is looked for again until so long after its beginning. */
+const UNLISTED_MS = 2_000;
 
-/** The inputs of the partition, when it can be loaded; otherwise the run ends, sleeps, or fails. */
-export async function lookAtInputs(execution: Execution, source: ObjectSource): Promise<readonly InputObject[]> {
+/**
+ * The inputs of the partition, when it can be loaded; otherwise the run ends, sleeps, or fails. `head`: what the partition holds,
+ * read once its slot has no open intent. Until the run's own commit, nobody who may commit changes it.
+ */
+export async function lookAtInputs(
+  execution: Execution,
+  source: ObjectSource,
+  head: Head | undefined,
+): Promise<readonly InputObject[]> {
   const { services, identity, signal } = execution;
-  let decision = await decide(execution, source);
+  let decision = await decide(execution, source, head);
   if (decision.kind === "missing") {
     await services.clock.sleep(ABSENCE_MS, signal);
-    decision = await decide(execution, source);
+    decision = await decide(execution, source, head);
   }
   return inputsOf(decision, identity.partition, source);
 }
 
-async function decide({ services, identity, request }: Execution, source: ObjectSource): Promise<InputDecision> {
-  const matcher = compileObjectSource(source);
+async function decide(execution: Execution, source: ObjectSource, head: Head | undefined): Promise<InputDecision> {
+  const { services, identity, request } = execution;
+  const matcher = matcherOf(services.definitions(), identity.name, source);
   const window = parseWindow(source.interval, identity.partition);
   const objects = await listInterval(services.objects, matcher, window);
-  // Read anew each time: the head may have been rolled forward since the claim.
-  const partition = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
+  waitForListing(execution, objects);
   return decideInputs({
     matcher,
     partition: window.key,
     objects,
-    loadedBefore: partition?.head?.inputs,
+    loadedBefore: head?.inputs,
     allowMissing: request.allowMissing,
     now: services.clock.now(),
   });
+}
+
+/** The pattern is compiled already, where the asset is defined as it was a moment ago. */
+function matcherOf({ watchers }: Definitions, asset: string, source: ObjectSource): ObjectMatcher {
+  const known = watchers.get(source.bucket)?.find((watcher) => watcher.asset === asset);
+  return known?.matcher.source === source ? known.matcher : compileObjectSource(source);
+}
+
+/**
+ * Whoever ends without the object that it was asked for is not asked again. A file that has only just been written may not be
+ * listed yet, so that a young run sleeps; after that the object is gone, or has been replaced and has a run of its own.
+ */
+function waitForListing({ request: { cause }, run, services }: Execution, objects: readonly ListedObject[]): void {
+  const until = run.createdAt + UNLISTED_MS;
+  if (cause.kind !== "object" || services.clock.now() >= until) return;
+  if (objects.some((object) => uriOf(object) === cause.uri)) return;
+  throw new Park("not-listed", `${cause.uri} is not listed yet`, until);
 }
 
 function inputsOf(decision: InputDecision, partition: string, source: ObjectSource): readonly InputObject[] {

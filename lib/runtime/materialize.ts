@@ -1,17 +1,26 @@
 /** Calls an author's code, with clients confined to what its asset declares, and lets its rows be stored. */
 import type { AssetDefinition, MaterializeContext, MaterializeResult } from "../core/asset.ts";
+import type { Checkpoint } from "../core/checkpoint.ts";
 import type { InputObject } from "../core/documents.ts";
 import type { Metadata } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import type { Partition } from "../core/partitions.ts";
+import { originOf } from "../core/previous-keys.ts";
+import { placeholderValues } from "../core/placeholders.ts";
+import { checkpointOfRun, noCheckpoint } from "./checkpoint.ts";
 import type { Execution } from "./execution.ts";
-import { isRowsAsset, loadRows } from "./load-rows.ts";
+import { loadRows } from "./load-rows.ts";
+import { EndRun } from "./interruptions.ts";
 import { inputClients } from "./read-input.ts";
 import { clientsOf, tablesOf } from "./resources.ts";
 import type { StagingPlan } from "./resources.ts";
 import { logged } from "./run-log.ts";
 import type { RunLog } from "./run-log.ts";
 import type { Receipt } from "./staged-rows.ts";
+import { isRowsAsset } from "./stage-rows.ts";
+import { isStoredAsset, storeRows } from "./store-rows.ts";
+import type { StoredRows } from "./store-rows.ts";
+import { shownVersion } from "./versions.ts";
 
 /** What this execution works on, fixed before any data is touched. */
 export interface Plan {
@@ -27,12 +36,18 @@ export interface Plan {
 export interface Materialized {
   readonly result: MaterializeResult;
   readonly metadata: Metadata;
+  /** The folder of the staging bucket that the staging table was loaded from. */
+  readonly staged?: string;
+  /** The rows of an I/O manager that keeps no table. */
+  readonly kept?: StoredRows;
 }
 
 /** What the code works on, beside its plan. */
 export interface Material {
   readonly inputs: readonly InputObject[];
   readonly fingerprint: string;
+  /** Hash of the definition, `codeVersion` included. */
+  readonly definition: string;
   /** What is to be filled; `undefined` for an asset without a managed table. */
   readonly staging?: StagingPlan;
   /** Rows that an earlier attempt of this run has made. */
@@ -43,8 +58,12 @@ export async function materialize(plan: Plan, material: Material): Promise<Mater
   const { execution, asset } = plan;
   const { staging, receipt } = material;
   return logged(execution, async (log) => {
-    const metadata: Record<string, Metadata[string]> = {};
-    const call = (): Promise<unknown> => callCode(plan, material, log, metadata);
+    const told: Told = { metadata: {} };
+    const { metadata } = told;
+    const call = async (checkpoint: Checkpoint): Promise<unknown> => {
+      const shown = await shownVersion(execution.services, plan, material.definition);
+      return callCode(plan, material, { log, told, checkpoint, isShown: (version) => version === shown });
+    };
     if (isRowsAsset(asset) && staging !== undefined) {
       const work = {
         execution,
@@ -52,23 +71,63 @@ export async function materialize(plan: Plan, material: Material): Promise<Mater
         staging,
         receipt,
         metadata: () => log.cleanMetadata(metadata),
+        dataVersion: () => told.dataVersion,
+        recall: (said: Metadata) => Object.assign(metadata, said),
         clean: log.clean,
       };
-      return { result: {}, metadata: await loadRows({ ...work, produce: call }) };
+      const { metadata: said, dataVersion, folder } = await loadRows({ ...work, produce: call });
+      return { result: withVersion({}, dataVersion), metadata: said, staged: folder };
     }
+    if (isStoredAsset(asset)) {
+      const { fingerprint } = material;
+      const produce = (): unknown => call(noCheckpoint());
+      const kept = await storeRows({
+        execution,
+        asset,
+        fingerprint,
+        log,
+        produce,
+        metadata: () => log.cleanMetadata(metadata),
+      });
+      return { result: withVersion({}, told.dataVersion), metadata: kept.metadata, kept };
+    }
+    const desk = checkpointOfRun(execution, material.fingerprint);
     // Without an I/O manager, this is what the definition's types let it return.
-    const result = ((await call()) ?? {}) as MaterializeResult;
+    const result = ((await call(desk.checkpoint)) ?? {}) as MaterializeResult;
     execution.signal.throwIfAborted();
     const said = result.metadata === undefined ? {} : { metadata: log.cleanMetadata(result.metadata) };
-    return { result: { ...result, ...said }, metadata: log.cleanMetadata(metadata) };
+    const named = withVersion(result, result.dataVersion ?? told.dataVersion);
+    return { result: { ...named, ...said }, metadata: log.cleanMetadata(metadata) };
   });
 }
 
-async function callCode(
+function withVersion(result: MaterializeResult, dataVersion: string | undefined): MaterializeResult {
+  return dataVersion === undefined ? result : { ...result, dataVersion };
+}
+
+export function unchanged(version: string): EndRun {
+  return new EndRun("unchanged", `the version ${version} is shown already`);
+}
+
+/** What the code has said until now. */
+export interface Told {
+  readonly metadata: Record<string, Metadata[string]>;
+  dataVersion?: string;
+}
+
+export interface Surroundings {
+  readonly log: RunLog;
+  readonly told: Told;
+  readonly checkpoint: Checkpoint;
+  /** Whether this version of the data is what is shown already. */
+  isShown(version: string): boolean;
+}
+
+/** Calls the code of the plan's asset with what it declares. */
+export async function callCode(
   { execution, asset, partition, config }: Plan,
-  { inputs, fingerprint, staging }: Material,
-  log: RunLog,
-  metadata: Record<string, Metadata[string]>,
+  { inputs, fingerprint, staging }: Pick<Material, "inputs" | "fingerprint" | "staging">,
+  { log, told, checkpoint, isShown }: Surroundings,
 ): Promise<unknown> {
   const { identity, request, signal } = execution;
   // The staging of an I/O manager is its own: to the code, the asset's table is the visible one.
@@ -79,9 +138,10 @@ async function callCode(
     needs: asset.needs,
     log,
     tableOf: tablesOf(execution, asset, own?.table),
+    fillIn: placeholderValues(partition, config),
     ...(own === undefined ? {} : { staging: own }),
   });
-  const upstreams = await inputClients(execution, asset, fingerprint);
+  const upstreams = await inputClients(execution, asset, fingerprint, log);
   const context: MaterializeContext<unknown, Partition | undefined> & { row(value: unknown): unknown } = {
     runId: identity.id,
     asset: asset.key,
@@ -89,11 +149,18 @@ async function callCode(
     config,
     target: own?.table,
     inputs,
-    idempotencyKey: shortHash([asset.key, identity.partition, fingerprint], 32),
+    idempotencyKey: shortHash([originOf(asset), identity.partition, fingerprint], 32),
     requestedAt: request.requestedAt,
     signal,
     log: log.log,
-    metadata: (values) => Object.assign(metadata, values),
+    metadata: (values) => Object.assign(told.metadata, values),
+    checkpoint,
+    skipUnchanged: (version) => {
+      delete told.dataVersion;
+      if (version === null || version === undefined || version === "") return;
+      told.dataVersion = version;
+      if (request.force !== true && isShown(version)) throw unchanged(version);
+    },
     row: (value) => value,
   };
   // The definition's own types meet what its schemas and resources have just produced.

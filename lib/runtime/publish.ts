@@ -6,8 +6,12 @@ import { partitionRef } from "../core/run-identity.ts";
 import { commitIntent, commitRefs } from "../core/commit.ts";
 import type { Intent, RunDocument } from "../core/documents.ts";
 import { PermanentError, RetryableError, messageOf } from "../core/errors.ts";
-import type { TimePartitioning } from "../core/table.ts";
+import { mergeStatement, viewStatement } from "../core/publish-job.ts";
+import type { Statement } from "../core/publish-job.ts";
+import type { TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
+import { accumulates } from "../core/target.ts";
+import type { Target } from "../core/target.ts";
 import { closeIntent, maySettle, openIntent, slotRef } from "../core/slot.ts";
 import type { OpenRequest } from "../core/slot.ts";
 import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
@@ -15,18 +19,26 @@ import { announce } from "./execution.ts";
 import type { Execution } from "./execution.ts";
 import { ClaimLost, EndRun, Park } from "./interruptions.ts";
 import type { Services } from "./services.ts";
-import { labelOf } from "./warehouse-jobs.ts";
+import { labelsOf } from "./warehouse-jobs.ts";
 
 /** How often a live stranger's publish is looked at in place, and for how long each time. */
 const LOOKS = 20;
 const LOOK_MS = 250;
 
+/** What the intent's job does. Only the run itself needs it: a stranger who settles the intent needs no more than its id. */
+export interface Publication {
+  readonly target: Target;
+  /** The statement that becomes a view. */
+  readonly statement?: Statement | undefined;
+}
+
 /** Publishes in the slot and commits. The result is the ended run. */
 export async function publish(
   execution: Execution,
-  request: Omit<OpenRequest, "now" | "token" | "identity">,
-  partitioning: TimePartitioning | undefined,
+  wish: Omit<OpenRequest, "now" | "token" | "identity" | "accumulates">,
+  publication: Publication,
 ): Promise<RunDocument> {
+  const request = { ...wish, accumulates: accumulates(publication.target) };
   const { services, identity, token, signal } = execution;
   const refs = { partition: partitionRef(identity.name, identity.partition), slot: slotRef(request.destination) };
   for (;;) {
@@ -46,7 +58,7 @@ export async function publish(
         break;
       }
       case "open": {
-        const run = await carryOut(execution, opened.intent, partitioning);
+        const run = await carryOut(execution, opened.intent, publication);
         if (run !== undefined) return run;
       }
     }
@@ -56,48 +68,74 @@ export async function publish(
 async function carryOut(
   execution: Execution,
   intent: Intent,
-  partitioning: TimePartitioning | undefined,
+  publication: Publication,
 ): Promise<RunDocument | undefined> {
   const { services, identity } = execution;
   const { destination } = intent;
-  const status = await runPublish(execution, intent, partitioning);
-  if (status.state === "succeeded" && !isPrevention(status)) {
+  const status = await runPublish(execution, intent, publication);
+  if (status.state === "succeeded" && isPublish(status, intent)) {
     const run = await commit(services, intent, false);
     if (run === undefined) throw new ClaimLost(identity.id); // a stranger has settled it; the claim is gone with it
     return run;
   }
   // A stranger took the id, or the copy failed: either way this publish can never happen any more.
   await close(services, intent);
-  const { message, reason = "", retryable = true } = isPrevention(status) ? {} : (status.error ?? {});
+  const { message, reason = "", retryable = true, afterMs } = isPublish(status, intent) ? (status.error ?? {}) : {};
   const what = `publishing in ${formatTable(destination)}`;
   // A staging that is gone was taken for another run's leftover: the next try fills it again.
   if (!retryable && reason !== "stopped" && reason !== "notFound") {
     throw new PermanentError(`${what} failed: ${message}`, { code: reason });
   }
-  throw new RetryableError(`${what} was cut off: ${message ?? "its job id was taken"}`);
+  const cutOff = `${what} was cut off: ${message ?? "its job id was taken"}`;
+  if (afterMs !== undefined) throw new Park("quota", cutOff, services.clock.now() + afterMs);
+  throw new RetryableError(cutOff);
 }
 
 /**
  * While the intent is open, the run must not end: a warehouse out of reach is asked again later, and that counts as no
  * failure of the run.
  */
-async function runPublish(
-  execution: Execution,
-  intent: Intent,
-  partitioning: TimePartitioning | undefined,
-): Promise<JobStatus> {
+async function runPublish(execution: Execution, intent: Intent, publication: Publication): Promise<JobStatus> {
   const { services, identity, signal } = execution;
   const { warehouse, clock, settings } = services;
-  const labels = { sluice_asset: labelOf(identity.name), sluice_run: identity.id, sluice_step: "publish" };
-  const { staging: source, destination } = intent;
-  const spec: JobSpec = { kind: "copy", source, destination, ...(partitioning === undefined ? {} : { partitioning }) };
+  const labels = { ...labelsOf(identity), sluice_step: "publish" };
   try {
-    await warehouse.submit(intent.jobId, spec, labels);
+    await warehouse.submit(intent.jobId, await publishJob(services, intent, publication), labels);
     return await waitForEnd(services, intent.jobId, signal);
   } catch (error) {
     if (error instanceof Park || signal.aborted) throw error;
     throw new Park("publish-unsettled", messageOf(error), clock.now() + settings.lookAgainMs);
   }
+}
+
+/** The intent is open: nobody else publishes in this table now, so what is there says what is to be done. */
+async function publishJob(
+  { warehouse }: Services,
+  { staging: source, destination }: Intent,
+  { target, statement }: Publication,
+): Promise<JobSpec> {
+  const { publish: mode = "replace", partitioning } = target;
+  const copy = { kind: "copy" as const, source, destination, ...(partitioning === undefined ? {} : { partitioning }) };
+  if (mode === "replace") return copy;
+  if (mode === "append") return { ...copy, append: true };
+  if (mode === "view") {
+    if (statement === undefined)
+      throw new PermanentError("there is no statement to make a view of", { code: "no-data" });
+    return query(viewStatement(destination, statement), destination);
+  }
+  const there = await warehouse.describe(destination);
+  const staged = await warehouse.describe(source);
+  // Without a staging, the copy fails, and the next try fills it again.
+  if (there === undefined || staged === undefined) return { ...copy, append: true };
+  const [table, rows] = [
+    { ref: destination, schema: there.schema },
+    { ref: source, schema: staged.schema },
+  ];
+  return query(mergeStatement(table, rows, mode.merge), destination);
+}
+
+function query({ text: sql, parameters }: Statement, table: TableRef): JobSpec {
+  return { kind: "query", sql, parameters, writes: [table] };
 }
 
 /**
@@ -136,7 +174,7 @@ async function settleDead(execution: Execution, intent: Intent): Promise<RunDocu
     // A run that slept while its own publish went on wants it to succeed.
     if (intent.runId !== identity.id) await warehouse.cancel(intent.jobId);
     const status = await waitForEnd(services, intent.jobId, signal);
-    if (status.state === "succeeded" && !isPrevention(status)) {
+    if (status.state === "succeeded" && isPublish(status, intent)) {
       const run = await commit(services, intent, true);
       if (run !== undefined && run.id !== identity.id) await announce(services, run, run);
       return run;
@@ -153,8 +191,9 @@ async function waitForEnd(services: Services, jobId: string, signal: AbortSignal
   throw new Park("waiting-for-job", `the warehouse job ${jobId} is still running`, clock.now() + settings.lookAgainMs);
 }
 
-function isPrevention(status: JobStatus): boolean {
-  return status.labels["sluice_step"] === "prevent";
+/** A job met by the intent's id is its publish only if it says so: it may be a prevention, or of somebody who knows of no intents. */
+function isPublish({ labels }: JobStatus, { runId }: Intent): boolean {
+  return labels["sluice_step"] === "publish" && labels["sluice_run"] === runId;
 }
 
 function commit(services: Services, intent: Intent, rolledForward: boolean): Promise<RunDocument | undefined> {

@@ -5,27 +5,37 @@
 import { z } from "zod";
 import { scheduledRunKey } from "../core/automation.ts";
 import type { AssetDefinition } from "../core/asset.ts";
+import { backfillMessageSchema } from "../core/backfill-message.ts";
+import type { BackfillMessage } from "../core/backfill-message.ts";
 import { topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
 import type { Consumer } from "../core/subscriptions.ts";
+import type { Definitions } from "../core/definitions.ts";
 import { messageOf } from "../core/errors.ts";
 import type { RunKind } from "../core/documents.ts";
 import type { EventBody } from "../core/events.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
+import type { JobDefinition } from "../core/job.ts";
 import { latestPartition, parsePartition } from "../core/partitions.ts";
-import { requestSchema, runIdOf } from "../core/request.ts";
+import { materializationSchema, requestSchema, runIdOf } from "../core/request.ts";
 import type { RequestBody, RunRequest } from "../core/request.ts";
 import { bucketTopicOf, topicOf } from "../core/asset-key.ts";
+import { originOf, presentKey } from "../core/previous-keys.ts";
 import { didYouMean } from "../core/suggest.ts";
+import { adoptFor } from "./adopt.ts";
+import { receiveBackfill } from "./backfill.ts";
 import { followUpstream } from "./follow-upstream.ts";
 import { readEnvelope } from "./envelope.ts";
 import type { Delivery, Incoming } from "./envelope.ts";
 import { execute } from "./execution.ts";
+import type { Ending, Execution } from "./execution.ts";
 import { newestInterval } from "./look.ts";
+import { askLater } from "./pass-on.ts";
 import { routeNotification } from "./route-object.ts";
 import { runAsset } from "./run-asset.ts";
 import { runJob } from "./run-job.ts";
+import { refusalOf, runMulti } from "./run-multi.ts";
 import { isSensorRunning, runSensor, sensorRequest } from "./run-sensor.ts";
 import type { Services } from "./services.ts";
 
@@ -43,12 +53,26 @@ export async function receive(services: Services, consumer: Consumer, incoming: 
   }
 }
 
+/** The run that the message wakes, if it is such a message. */
+function wakeOf({ data }: Delivery): string | undefined {
+  if (typeof data !== "object" || data === null || !("wake" in data)) return undefined;
+  return wakeSchema.safeParse(data).data?.wake;
+}
+
+/** What the message says to the driver of a backfill, if it is such a message. */
+function backfillIn({ data }: Delivery): BackfillMessage | undefined {
+  if (typeof data !== "object" || data === null || !("backfill" in data)) return undefined;
+  const parsed = backfillMessageSchema.safeParse(data);
+  if (parsed.success) return parsed.data.backfill;
+  throw new Refused(`the message is nothing that a backfill is told: ${issueOf(parsed.error, ["backfill"])}`);
+}
+
 /** The message makes no sense here, now or later. */
 class Refused extends Error {}
 
 async function dispatch(services: Services, consumer: Consumer, delivery: Delivery): Promise<void> {
   const definitions = services.definitions();
-  const wake = wakeSchema.safeParse(delivery.data);
+  const wake = wakeOf(delivery);
   switch (consumer.kind) {
     case "bucket":
       return routeNotification(services, consumer.bucket, delivery, (reason) => {
@@ -57,22 +81,31 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
     case "automation": {
       const asset = definitions.assets.get(consumer.key);
       if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
-      return followUpstream(services, asset, delivery, (reason) => {
+      await adoptFor(services, asset);
+      return followUpstream(services, asset, withPresentKey(definitions.assets, delivery), (reason) => {
         throw new Refused(reason);
       });
     }
     case "asset": {
       const asset = definitions.assets.get(consumer.key);
       if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
-      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      if (wake !== undefined) return wakeUp(services, consumer, wake);
+      const backfill = backfillIn(delivery);
+      if (backfill !== undefined) {
+        if (!(await adoptFor(services, asset))) return; // still due: it is woken again
+        return receiveBackfill(services, asset, backfill, (reason) => {
+          throw new Refused(reason);
+        });
+      }
       const request = await assetRequest(services, asset, delivery);
-      const identity = identify("asset", asset.key, request);
+      const identity = identify("asset", asset.key, request, originOf(asset));
+      if (!(await adoptFor(services, asset))) return askLater(services, identity, request);
       return execute(services, identity, request, asset.retry, (execution) => runAsset(execution, asset));
     }
     case "job": {
       const job = definitions.jobs.get(consumer.name);
       if (job === undefined) throw new Refused(`the job ${consumer.name} is not defined any more`);
-      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      if (wake !== undefined) return wakeUp(services, consumer, wake);
       const body = parseBody(delivery);
       if (body.partition !== undefined)
         throw new Refused(`the job ${job.name} has no partitions: leave the partition out`);
@@ -82,21 +115,29 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
         throw new Refused(
           `the config is not what ${job.name} takes: ${issueOf(parsed.error, Object.keys(job.config?.shape ?? {}))}`,
         );
-      return execute(services, identify("job", job.name, request), request, job.retry, (execution) =>
-        runJob(execution, job),
-      );
+      const refusal = refusalOf(job, parsed?.data);
+      if (refusal !== undefined) throw new Refused(`${job.name}: ${refusal}`);
+      const identity = identify("job", job.name, request);
+      if (!(await adoptFor(services, ...assetsOf(definitions, job)))) return askLater(services, identity, request);
+      return execute(services, identity, request, job.retry, (execution) => runAnyJob(execution, job));
     }
     case "sensor": {
       const sensor = definitions.sensors.get(consumer.name);
       if (sensor === undefined) throw new Refused(`the sensor ${consumer.name} is not defined any more`);
-      if (wake.success) return wakeUp(services, consumer, wake.data.wake);
+      if (wake !== undefined) return wakeUp(services, consumer, wake);
       if (!(await isSensorRunning(services, sensor))) return;
-      const request = sensorRequest(sensor, delivery);
+      const request = sensorRequest(sensor, withPresentKey(definitions.assets, delivery));
       if (request.kind === "refused") throw new Refused(request.reason);
       const identity = identify("sensor", sensor.name, request.request);
       return execute(services, identity, request.request, {}, (execution) => runSensor(execution, sensor));
     }
   }
+}
+
+/** News that was published before its asset was renamed is news of the asset. */
+function withPresentKey(assets: Definitions["assets"], delivery: Delivery): Delivery {
+  const news = materializationSchema.safeParse(delivery.data);
+  return news.success ? { ...delivery, data: { ...news.data, asset: presentKey(assets, news.data.asset) } } : delivery;
 }
 
 /** Takes a parked or abandoned run up again; its own frozen request says what to do. */
@@ -107,19 +148,33 @@ async function wakeUp(
 ): Promise<void> {
   const run = await services.events.get("run", runId);
   const name = consumer.kind === "asset" ? consumer.key : consumer.name;
-  if (run === undefined || run.kind !== consumer.kind || run.name !== name) return;
+  if (run === undefined || run.kind !== consumer.kind) return;
   const { assets, jobs, sensors } = services.definitions();
-  const identity: RunIdentity = { id: run.id, kind: run.kind, name: run.name, partition: run.partition };
+  const called = run.kind === "asset" ? presentKey(assets, run.name) : run.name;
+  if (called !== name) return;
+  const identity: RunIdentity = { id: run.id, kind: run.kind, name, partition: run.partition };
   const asset = assets.get(name);
   const job = jobs.get(name);
   const sensor = sensors.get(name);
   if (run.kind === "asset" && asset !== undefined) {
+    if (!(await adoptFor(services, asset))) return; // still due: it is woken again
     await execute(services, identity, undefined, asset.retry, (execution) => runAsset(execution, asset));
   } else if (run.kind === "job" && job !== undefined) {
-    await execute(services, identity, undefined, job.retry, (execution) => runJob(execution, job));
+    if (!(await adoptFor(services, ...assetsOf(services.definitions(), job)))) return;
+    await execute(services, identity, undefined, job.retry, (execution) => runAnyJob(execution, job));
   } else if (run.kind === "sensor" && sensor !== undefined) {
     await execute(services, identity, undefined, {}, (execution) => runSensor(execution, sensor));
   }
+}
+
+/** The assets that the job makes, or deletes objects of. */
+function assetsOf({ assets }: Definitions, { multi, resources }: JobDefinition): readonly AssetDefinition[] {
+  const cleaned = Object.values(resources).map(({ asset }) => assets.get(asset ?? ""));
+  return [...Object.values(multi?.outputs ?? {}), ...cleaned.filter((asset) => asset !== undefined)];
+}
+
+function runAnyJob(execution: Execution, job: JobDefinition): Promise<Ending> {
+  return job.multi === undefined ? runJob(execution, job) : runMulti(execution, job, job.multi);
 }
 
 async function assetRequest(services: Services, asset: AssetDefinition, delivery: Delivery): Promise<RunRequest> {
@@ -172,8 +227,9 @@ function settleRequest(
   return { ...rest, cause, partition, runKey: key, requestedAt: delivery.publishedAt };
 }
 
-function identify(kind: RunIdentity["kind"], name: string, request: RunRequest): RunIdentity {
-  return { id: runIdOf(kind, name, request.partition, request.runKey), kind, name, partition: request.partition };
+/** `origin`: the name that run ids are made of; a trigger that comes again after a rename is the same run. */
+function identify(kind: RunIdentity["kind"], name: string, request: RunRequest, origin = name): RunIdentity {
+  return { id: runIdOf(kind, origin, request.partition, request.runKey), kind, name, partition: request.partition };
 }
 
 /** The first thing that is wrong; `known` are the names that it may have. */

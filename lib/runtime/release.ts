@@ -1,9 +1,11 @@
 /** Taking over from a process that is known to have died, without waiting for its leases to run out. */
+import { wakeMessage } from "../core/backfill-message.ts";
 import { lockRef, topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
 import type { RunDocument } from "../core/documents.ts";
 import { put, ref } from "../core/documents.ts";
 import type { Services } from "./services.ts";
+import { ownerOf, presentName } from "./sweep.ts";
 
 /** Far beyond what one machine has under way; what lies beyond is woken by its own deadline. */
 const LIMIT = 100_000;
@@ -19,12 +21,18 @@ export async function releaseAbandoned(services: Services): Promise<number> {
   const { events, bus } = services;
   const left = await events.due({ now: Number.MAX_SAFE_INTEGER, limit: LIMIT });
   let released = 0;
-  for (const { runId } of left) {
+  for (const { runId, backfill } of left) {
+    const owner = backfill === true ? await ownerOf(services, runId) : undefined;
+    if (owner !== undefined)
+      await bus.publish(topicOfRun({ kind: "asset", name: presentName(services, owner) }), {
+        data: wakeMessage(runId),
+      });
+    if (backfill === true) continue;
     const run = await events.get("run", runId);
     if (run === undefined || services.executing.has(runId) || isAsleep(run)) continue;
     await expire(services, run);
     // Dying before this publish loses nothing: the next start finds the same deadline.
-    await bus.publish(topicOfRun(run), { data: { wake: run.id } });
+    await bus.publish(topicOfRun({ kind: run.kind, name: presentName(services, run) }), { data: { wake: run.id } });
     released += 1;
   }
   return released;

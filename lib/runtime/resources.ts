@@ -9,18 +9,19 @@ import type {
   BigQueryResource,
   LoadRequest,
   LoadedObjects,
-  ReadableObjects,
   ResourceDefinition,
   ResourceMap,
+  StatementLimits,
 } from "../core/resources.ts";
 import { parseLocation } from "../core/resources.ts";
 import { quoteTable, renderSql } from "../core/sql.ts";
 import type { SqlTemplate } from "../core/sql.ts";
 import type { TableRef, TimePartitioning } from "../core/table.ts";
-import type { JobStatus } from "../ports/warehouse.ts";
+import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
 import { deleteLoaded } from "./clean-up.ts";
 import type { Execution } from "./execution.ts";
 import type { RunLog } from "./run-log.ts";
+import { isBelow, readableClient, writableClient } from "./objects-clients.ts";
 import { runJob } from "./warehouse-jobs.ts";
 
 /** Where an asset's rows are, for code of one run. Throws for an asset that was not declared. */
@@ -43,7 +44,13 @@ export interface ClientOptions {
   readonly log: RunLog;
   readonly staging?: StagingPlan;
   readonly tableOf: TableOf;
+  /** What the placeholders in a statement stand for. */
+  readonly fillIn?: FillIn;
+  /** Keeps the warehouse jobs of this code from being those of other code of the run. Default: the asset's own. */
+  readonly jobs?: { readonly prefix: string; readonly inputs: string };
 }
+
+type FillIn = Parameters<typeof renderSql>[2];
 
 export async function clientsOf(options: ClientOptions): Promise<Readonly<Record<string, unknown>>> {
   const clients: Record<string, unknown> = {};
@@ -54,9 +61,11 @@ export async function clientsOf(options: ClientOptions): Promise<Readonly<Record
 function clientOf(options: ClientOptions, resource: ResourceDefinition<unknown>): unknown {
   switch (resource.kind) {
     case "bigquery":
-      return bigqueryClient(options);
+      return bigqueryClient(options, resource);
     case "read-objects":
-      return objectsClient(options, resource);
+      return readableClient(options.execution, resource.location);
+    case "write-objects":
+      return writableClient(options.execution, resource.location);
     case "clean-up":
       return cleanUpClient(options, resource);
     case "secret":
@@ -66,7 +75,10 @@ function clientOf(options: ClientOptions, resource: ResourceDefinition<unknown>)
   }
 }
 
-function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): BigQueryResource {
+function bigqueryClient(
+  { execution, staging, tableOf, fillIn, needs, jobs }: ClientOptions,
+  { maximumBytesBilled: limit }: ResourceDefinition<unknown>,
+): BigQueryResource {
   let loads = 0;
   let queries = 0;
   let last = Promise.resolve("");
@@ -91,6 +103,15 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
     (table: TableRef) =>
     async (next: string): Promise<boolean> =>
       (await warehouse.describe(table)) !== undefined && (await warehouse.inspect(next)) === undefined;
+
+  /** The statement as a job, which may write the staging where it names it, and nothing else. */
+  function specOf(statement: SqlTemplate): Extract<JobSpec, { kind: "query" }> {
+    const { text: sql, parameters } = renderSql(statement, tableOf, fillIn);
+    const spec = { kind: "query", sql, parameters } as const;
+    return staging !== undefined && sql.includes(quoteTable(staging.table))
+      ? { ...spec, writes: [staging.table] }
+      : spec;
+  }
 
   return {
     async load(request: LoadRequest) {
@@ -127,28 +148,24 @@ function bigqueryClient({ execution, staging, tableOf, needs }: ClientOptions): 
       ).catch(withRemedy);
       return finishedJob(status);
     },
-    async run(statement: SqlTemplate) {
-      const { text, parameters } = renderSql(statement, tableOf);
-      const step = `query-${++queries}`;
-      const inputs = `${staging?.fingerprint ?? execution.identity.id} ${text}`;
-      const spec = { kind: "query", sql: text, parameters } as const;
-      const own = staging !== undefined && text.includes(quoteTable(staging.table)) ? staging.table : undefined;
+    async run(statement: SqlTemplate, { maximumBytesBilled = limit }: StatementLimits = {}) {
+      const limited = maximumBytesBilled === undefined ? {} : { maximumBytesBilled };
+      const spec = { ...specOf(statement), ...limited };
+      const step = `${jobs?.prefix ?? ""}query-${++queries}`;
+      const inputs = `${jobs?.inputs ?? staging?.fingerprint ?? execution.identity.id} ${spec.sql}`;
+      const [own] = spec.writes ?? [];
       const status =
         own === undefined
           ? await runJob(execution, { step, inputs, spec })
           : await inTurn((before) =>
-              runJob(execution, {
-                step,
-                inputs: `${inputs}${before}`,
-                spec: { ...spec, writes: [own] },
-                usable: isStaged(own),
-              }),
+              runJob(execution, { step, inputs: `${inputs}${before}`, spec, usable: isStaged(own) }),
             );
       return {
         ...finishedJob(status),
         rowsOf: () => warehouse.rows(status.jobId, { signal: execution.signal }),
       };
     },
+    dryRun: (statement: SqlTemplate) => warehouse.dryRun(specOf(statement)),
   };
 }
 
@@ -169,28 +186,6 @@ function finishedJob({ jobId, rows = 0, bytesBilled = 0 }: JobStatus): {
   return { jobId, rows, bytesBilled };
 }
 
-function objectsClient({ execution }: ClientOptions, resource: ResourceDefinition<unknown>): ReadableObjects {
-  const { bucket, prefix: base } = resource.location ?? { bucket: "", prefix: "" };
-  const { objects } = execution.services;
-  const inside = (name: string): string => {
-    if (!isBelow(name, base))
-      throw new PermanentError(`gs://${bucket}/${name} is outside of gs://${bucket}/${base}, which is declared`, {
-        code: "undeclared",
-      });
-    return name;
-  };
-  return {
-    async *list(prefix) {
-      for await (const { name, size } of objects.list(bucket, {
-        prefix: prefix === undefined ? base : inside(prefix),
-      })) {
-        if (isBelow(name, base)) yield { uri: `gs://${bucket}/${name}`, name, size };
-      }
-    },
-    read: (name) => objects.read(bucket, inside(name), { signal: execution.signal }),
-  };
-}
-
 function requireReadable(needs: readonly Need[], uri: string): void {
   const { bucket, prefix: name } = parseLocation(uri);
   const declared = needs.some(
@@ -201,10 +196,6 @@ function requireReadable(needs: readonly Need[], uri: string): void {
       code: "undeclared",
     });
   }
-}
-
-function isBelow(name: string, prefix: string): boolean {
-  return prefix === "" || name === prefix || name.startsWith(prefix.endsWith("/") ? prefix : `${prefix}/`);
 }
 
 function cleanUpClient(options: ClientOptions, resource: ResourceDefinition<unknown>): LoadedObjects {
@@ -251,7 +242,10 @@ export function tablesOf(execution: Execution, asset: AssetDefinition, own: Tabl
       });
     }
     if (definition?.target === undefined)
-      throw new PermanentError(`${key} has no table to read`, { code: "no-target" });
+      throw new PermanentError(
+        `${key} has no table that SQL could read: make it an input of ${asset.key}, if it keeps rows, or give it a table`,
+        { code: "no-target" },
+      );
     return definition.target.table;
   };
 }

@@ -1,56 +1,93 @@
 /** Steps 3 to 6 of an asset's run: look, stage, look again, audit, publish, commit. */
-import type { AssetDefinition, MaterializeResult, Target } from "../core/asset.ts";
+import type { AssetDefinition, MaterializeResult } from "../core/asset.ts";
 import { putAway } from "../core/ending.ts";
 import { eventOf, partitionRef } from "../core/run-identity.ts";
 import { commitUnmanaged, unmanagedRefs } from "../core/commit.ts";
 import { allChecks } from "../core/definitions.ts";
-import type { Head, InputObject, RunDocument } from "../core/documents.ts";
-import { DefinitionError, PermanentError } from "../core/errors.ts";
-import type { Metadata, SluiceEvent } from "../core/events.ts";
+import type { Head, InputObject, Intent, RunDocument } from "../core/documents.ts";
+import { DefinitionError, PermanentError, RetryableError, messageOf } from "../core/errors.ts";
+import type { SluiceEvent } from "../core/events.ts";
 import { compareInputs, fingerprintOf } from "../core/inputs.ts";
 import { parsePartition, partitionOrder } from "../core/partitions.ts";
 import { destinationOf, rawOf, stagingOf } from "../core/placement.ts";
 import type { Placed } from "../core/placement.ts";
+import type { Statement } from "../core/publish-job.ts";
 import { retryDelay } from "../core/retry.ts";
 import { slotRef, supersededBy } from "../core/slot.ts";
 import type { Destination, TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
+import { accumulates } from "../core/target.ts";
+import type { Target } from "../core/target.ts";
 import { alignSchema } from "./align-schema.ts";
 import { audit } from "./audit.ts";
+import { configOf } from "./config.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { finishCommit } from "./finish.ts";
 import { ClaimLost, EndRun, Park } from "./interruptions.ts";
 import { dropLeftovers } from "./leftovers.ts";
-import { isRowsAsset, rowsDefinition, rowsVersion } from "./load-rows.ts";
+import { rowsVersion } from "./load-rows.ts";
 import { lookAtInputs } from "./look.ts";
-import { materialize } from "./materialize.ts";
-import type { Materialized, Plan } from "./materialize.ts";
+import { materialize, unchanged } from "./materialize.ts";
+import type { Material, Materialized, Plan } from "./materialize.ts";
+import { clearAdopted, findAdopted } from "./multi-rows.ts";
 import { publish, settle } from "./publish.ts";
+import { lookAtSources, runSource } from "./run-source.ts";
 import { tablesOf } from "./resources.ts";
 import type { StagingPlan } from "./resources.ts";
+import { checkStaged, statementOf } from "./statement.ts";
+import { abandonVersions } from "./remove-versions.ts";
+import { isRowsAsset } from "./stage-rows.ts";
 import { clearStaged } from "./staged-rows.ts";
 import type { Receipt } from "./staged-rows.ts";
+import { isStoredAsset } from "./store-rows.ts";
 import { readUpstreams, versionsOf } from "./upstreams.ts";
+import { definitionHash, definitionOf, shownVersion } from "./versions.ts";
 
 export async function runAsset(execution: Execution, asset: AssetDefinition): Promise<Ending> {
   const { identity, services, partition } = execution;
-  if (partition.finish !== undefined) {
+  if (asset.external === true) return runSource(execution, asset);
+  if (partition.finish?.staging !== undefined) {
     const { finish } = partition;
     await finishCommit(services, finish);
     await services.events.transact({ partition: partitionRef(identity.name, identity.partition) }, (state) =>
-      putAway(state, { runId: finish.runId }),
+      putAway(state, { runId: finish.runId, keep: finish.remove }),
     );
   }
   try {
     return await run(execution, asset);
   } catch (error) {
-    if (isRowsAsset(asset) && isLast(execution, asset, error)) await clearStaged(execution);
+    if (isLast(execution, asset, error)) await leave(execution, asset, error);
+    await abandonVersions(execution, asset);
     throw error;
   }
 }
 
+/** Puts away what is staged, before the run ends with the error. Throws `Park` instead while its own publish may still happen. */
+async function leave(execution: Execution, asset: AssetDefinition, error: unknown): Promise<void> {
+  const { services, identity } = execution;
+  const { target, partitions } = asset;
+  if ((await openIntent(execution, asset)) !== undefined)
+    throw new Park("publish-unsettled", messageOf(error), services.clock.now() + services.settings.lookAgainMs);
+  if (target !== undefined) {
+    const partition = partitions === undefined ? undefined : parsePartition(partitions, identity.partition);
+    await dropLeftovers(execution, { target, partitions }, destinationOf({ target, partitions }, partition));
+  }
+  if (!isRowsAsset(asset)) return;
+  await clearStaged(execution);
+  await clearAdopted(execution, asset);
+}
+
+/** The publish that an earlier attempt of the run has left under way: settled before anything else is looked at. */
+async function openIntent({ services, identity, run }: Execution, asset: AssetDefinition): Promise<Intent | undefined> {
+  const { target, partitions } = asset;
+  if (target === undefined) return undefined;
+  const partition = partitions === undefined ? undefined : parsePartition(partitions, identity.partition);
+  const slot = await services.events.get("slot", slotRef(destinationOf({ target, partitions }, partition)).id);
+  return slot?.intent?.runId === run.id ? slot.intent : undefined;
+}
+
 /** Whether no other attempt of the run will come after this error. */
-function isLast({ run, signal }: Execution, asset: AssetDefinition, error: unknown): boolean {
+export function isLast({ run, signal }: Execution, asset: Pick<AssetDefinition, "retry">, error: unknown): boolean {
   if (signal.aborted || error instanceof Park || error instanceof ClaimLost) return false;
   if (isOver(error) || error instanceof DefinitionError) return true;
   return retryDelay(asset.retry, run.failures + 1, 0) === undefined;
@@ -58,6 +95,10 @@ function isLast({ run, signal }: Execution, asset: AssetDefinition, error: unkno
 
 async function run(execution: Execution, asset: AssetDefinition): Promise<Ending> {
   const { identity, services } = execution;
+  const own = execution.run.attempt === 1 ? undefined : await openIntent(execution, asset);
+  const settled = own === undefined ? undefined : await settle(execution, own);
+  if (settled?.id === identity.id) return { kind: "ended", run: settled };
+  await lookAtSources(execution, asset);
   const upstreams = await upstreamVersions(execution, asset);
   const plan: Plan = {
     execution,
@@ -68,13 +109,8 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
     config: configOf(asset, execution),
   };
   if (asset.target === undefined) return materializeUnmanaged(plan);
-  const placed: Placed = { target: asset.target, partitions: asset.partitions };
   for (let round = 1; round <= services.settings.maxRestarts; round++) {
-    const ending = await materializeOnce(plan, asset.target).catch(async (error: unknown) => {
-      if (isLast(execution, asset, error))
-        await dropLeftovers(execution, placed, destinationOf(placed, plan.partition));
-      throw error;
-    });
+    const ending = await materializeOnce(plan, asset.target);
     if (ending !== "inputs-changed") return ending;
     const reason = "the inputs changed while they were loaded";
     const event: SluiceEvent = {
@@ -88,7 +124,7 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
 }
 
 /** Nothing starts from an upstream whose last run failed a blocking check, unless it is forced. */
-async function upstreamVersions(
+export async function upstreamVersions(
   execution: Execution,
   asset: AssetDefinition,
 ): Promise<Readonly<Record<string, string>>> {
@@ -102,57 +138,53 @@ async function upstreamVersions(
   return versionsOf(upstreams);
 }
 
-function configOf(asset: AssetDefinition, { request }: Execution): unknown {
-  if (asset.config === undefined) return request.config ?? {};
-  const parsed = asset.config.safeParse(request.config ?? {});
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw new PermanentError(
-    `the request's config is not what ${asset.key} takes: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`,
-    { code: "bad-config" },
-  );
-}
-
-async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "inputs-changed"> {
-  const { execution, asset } = plan;
+async function materializeOnce(given: Plan, target: Target): Promise<Ending | "inputs-changed"> {
+  const { execution, asset } = given;
   const { services, identity, request } = execution;
   const placed: Placed = { target, partitions: asset.partitions };
-  const destination = destinationOf(placed, plan.partition);
+  const destination = destinationOf(placed, given.partition);
 
   const slot = await services.events.get("slot", slotRef(destination).id);
   if (slot?.intent !== undefined) {
     const settled = await settle(execution, slot.intent);
     if (settled?.id === identity.id) return { kind: "ended", run: settled };
-    return materializeOnce(plan, target);
+    return materializeOnce(given, target);
   }
-  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source);
-  const newer = supersededBy(slot, plan.order);
+  const adopted = await findAdopted(given);
+  const plan = adopted === undefined ? given : { ...given, adopted, upstreams: adopted.upstreams };
+  // Read anew, and after the slot: the head may have been rolled forward since the claim.
+  const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
+  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
+  const newer = accumulates(target) ? undefined : supersededBy(slot, plan.order);
   if (newer !== undefined && request.rollback !== true) {
     throw new EndRun("superseded", `the table already shows ${newer}`, inputs);
   }
 
+  const statement = statementOf(plan);
+  const definition = definitionOf(plan, statement);
   const fingerprint = fingerprintOf({
     inputs,
     upstreams: plan.upstreams,
-    definition: {
-      config: plan.config as Metadata,
-      table: formatTable(destination),
-      ...(isRowsAsset(asset) ? { rows: rowsDefinition(asset) } : {}),
-    },
+    definition,
     codeVersion: asset.codeVersion,
     nonce: request.force === true || !hasInputs(asset) ? identity.id : undefined,
   });
-  const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
   const shown = slot?.committed?.materializationId;
   if (
     before?.head !== undefined &&
     before.head.fingerprint === fingerprint &&
-    shown === before.head.materializationId
+    // Where the slot accumulates, another partition's commit leaves the rows of this one there.
+    (accumulates(target) || shown === before.head.materializationId)
   ) {
     throw new EndRun("unchanged", "the partition already holds these inputs");
   }
 
-  const rows = isRowsAsset(asset) ? await rowsVersion(execution, fingerprint) : undefined;
+  const said = adopted?.dataVersion;
+  if (said !== undefined && request.force !== true) {
+    const shows = await shownVersion(services, plan, definitionHash(asset, definition));
+    if (shows === said) throw unchanged(said);
+  }
+  const rows = isRowsAsset(asset) ? await rowsVersion(execution, fingerprint, adopted) : undefined;
   const staging = stagingOf(placed, identity.partition, rows?.version ?? fingerprint);
   await dropLeftovers(execution, placed, destination, [formatTable(staging)]);
   const drop = (): Promise<boolean> => services.warehouse.drop(staging);
@@ -162,8 +194,11 @@ async function materializeOnce(plan: Plan, target: Target): Promise<Ending | "in
       placed,
       destination,
       staging,
+      before: before?.head,
       inputs,
       fingerprint,
+      definition: definitionHash(asset, definition),
+      statement,
       receipt: rows?.receipt,
     });
     if (run !== undefined) return { kind: "ended", run };
@@ -186,8 +221,12 @@ interface Stage {
   readonly placed: Placed;
   readonly destination: Destination;
   readonly staging: TableRef;
+  /** What the partition holds until the commit. */
+  readonly before: Head | undefined;
   readonly inputs: readonly InputObject[];
   readonly fingerprint: string;
+  readonly definition: string;
+  readonly statement: Statement | undefined;
   readonly receipt: Receipt | undefined;
 }
 
@@ -195,7 +234,7 @@ interface Stage {
 async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | undefined> {
   const { execution, asset, partition } = plan;
   const { services, identity, request } = execution;
-  const { target, placed, destination, staging: table, inputs, fingerprint, receipt } = stage;
+  const { target, placed, destination, staging: table, inputs, fingerprint, definition, statement, receipt } = stage;
   const { partitioning, clustering } = target;
   const intoPartition = destination.partition !== undefined && partitioning?.column === undefined;
 
@@ -209,31 +248,44 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
   };
   let result: Materialized;
   try {
-    result = await materialize(plan, { inputs, fingerprint, staging, receipt });
+    result = await materialize(plan, { inputs, fingerprint, definition, staging, receipt });
   } catch (error) {
     // A file that was replaced or removed while it was read is no fault of its successor.
-    if (error instanceof PermanentError && (await inputsChanged(plan, inputs))) return undefined;
+    if (error instanceof PermanentError && (await inputsChanged(plan, inputs, stage.before))) return undefined;
     throw error;
   }
-  if (await inputsChanged(plan, inputs)) return undefined;
+  if (await inputsChanged(plan, inputs, stage.before)) return undefined;
   // A load of the dead attempt may have landed meanwhile.
   await dropLeftovers(execution, placed, destination, [formatTable(table)]);
 
   const info = await services.warehouse.describe(table);
+  // Where Sluice fills the staging, only a dead attempt's last request can have taken it away: the next try fills it again.
+  const gone = new RetryableError(`the staged rows of ${asset.key} are gone: an earlier attempt has put them away`);
+  if (info === undefined && (asset.source !== undefined || asset.sql !== undefined || isRowsAsset(asset))) throw gone;
   if (info === undefined)
-    throw new PermanentError(`${asset.key} has put nothing into ${formatTable(table)}`, { code: "no-data" });
+    throw new PermanentError(
+      `${asset.key} has put nothing into its table: write to \${target} in materialize, or say target: "none" if it keeps no table`,
+      { code: "no-data" },
+    );
+  checkStaged(asset, info);
   const checks = allChecks(services.definitions(), asset);
   const tableOf = tablesOf(execution, asset, table);
-  const events = await audit(execution, { table, info, partition, fingerprint, tableOf }, checks);
-  await alignSchema(execution, { staging: table, staged: info, target });
+  const events = await audit(execution, { asset, table, info, partition, fingerprint, tableOf }, checks).catch(
+    async (error: unknown) => {
+      const missed = error instanceof PermanentError && error.code === "notFound";
+      throw missed && (await services.warehouse.describe(table)) === undefined ? gone : error;
+    },
+  );
+  const what = asset.source === undefined ? "data" : "file";
+  await alignSchema(execution, { staging: table, staged: info, target, what });
 
-  const head = headOf(plan, fingerprint, inputs, result.result);
+  const head = headOf(plan, { inputs, fingerprint, definition }, result.result);
   const event: SluiceEvent = {
     ...eventOf(identity, "materialized", services.clock.now()),
     type: "materialized",
     materializationId: head.materializationId,
     table: formatTable(destination),
-    rows: info.rows,
+    ...(info.view === true ? {} : { rows: info.rows }),
     schema: info.schema,
     fingerprint,
     inputs,
@@ -249,13 +301,15 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
     event,
     events,
   };
-  return publish(execution, { ...wish, ...(raw === undefined ? {} : { raw }) }, partitioning);
+  const { staged } = result;
+  const parts = { ...(raw === undefined ? {} : { raw }), ...(staged === undefined ? {} : { staged }) };
+  return publish(execution, { ...wish, ...parts }, { target, statement });
 }
 
-async function inputsChanged(plan: Plan, before: readonly InputObject[]): Promise<boolean> {
+async function inputsChanged(plan: Plan, before: readonly InputObject[], head: Head | undefined): Promise<boolean> {
   const { asset, execution } = plan;
   if (asset.source === undefined) return false;
-  const now = await lookAtInputs(execution, asset.source).catch((error: unknown) => {
+  const now = await lookAtInputs(execution, asset.source, head).catch((error: unknown) => {
     // Whatever the second look says instead of a list (nothing there, not whole), it is not what was loaded.
     if (error instanceof EndRun || error instanceof Park || error instanceof PermanentError) return undefined;
     throw error;
@@ -267,28 +321,42 @@ async function inputsChanged(plan: Plan, before: readonly InputObject[]): Promis
 
 async function materializeUnmanaged(plan: Plan): Promise<Ending> {
   const { execution, asset } = plan;
-  const { services, identity, token } = execution;
-  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source);
+  const { services, identity, token, request } = execution;
+  const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
+  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
+  const kept = isStoredAsset(asset);
   const fingerprint = fingerprintOf({
     inputs,
     upstreams: plan.upstreams,
-    definition: { config: plan.config as Metadata },
+    definition: definitionOf(plan),
     codeVersion: asset.codeVersion,
-    nonce: identity.id,
+    nonce: kept && request.force !== true && hasInputs(asset) ? undefined : identity.id,
   });
-  const { result, metadata } = await materialize(plan, { inputs, fingerprint });
-  const head = headOf(plan, fingerprint, inputs, result);
+  if (before?.head?.fingerprint === fingerprint)
+    throw new EndRun("unchanged", "the partition already holds these inputs");
+
+  const material = { inputs, fingerprint, definition: definitionHash(asset, definitionOf(plan)) };
+  const { result, metadata, kept: rows } = await materialize(plan, material);
+  if (rows !== undefined && (await inputsChanged(plan, inputs, before?.head)))
+    throw new RetryableError(`the inputs of ${asset.key} changed while its rows were stored`);
+  const stored = rows === undefined ? {} : { stored: rows.stored };
+  const head = { ...headOf(plan, material, result), ...stored };
+  // None of them can block: the data is where it is, or becomes visible with this commit.
+  const tableOf = tablesOf(execution, asset, undefined);
+  const looked = { asset, stored: rows, partition: plan.partition, fingerprint, tableOf };
+  const events = await audit(execution, looked, allChecks(services.definitions(), asset));
   const now = services.clock.now();
   const event: SluiceEvent = {
     ...eventOf(identity, "materialized", now),
     type: "materialized",
     materializationId: head.materializationId,
+    ...(rows === undefined ? {} : { rows: rows.rows, schema: rows.columns }),
     fingerprint,
     inputs,
     metadata: { ...metadata, ...result.metadata },
   };
   const run = await services.events.transact(unmanagedRefs(identity), (state) =>
-    commitUnmanaged(state, { identity, token, now, order: plan.order, head, events: [event] }),
+    commitUnmanaged(state, { identity, token, now, order: plan.order, head, events: [...events, event] }),
   );
   if (run === undefined) throw new ClaimLost(identity.id);
   return { kind: "ended", run };
@@ -301,11 +369,10 @@ function hasInputs(asset: AssetDefinition): boolean {
 
 function headOf(
   { execution: { identity }, upstreams }: Plan,
-  fingerprint: string,
-  inputs: readonly InputObject[],
+  { fingerprint, definition, inputs }: Material,
   result: MaterializeResult,
 ): Omit<Head, "at"> {
-  const dataVersion = result.dataVersion === undefined ? {} : { dataVersion: result.dataVersion };
+  const dataVersion = result.dataVersion === undefined ? {} : { dataVersion: result.dataVersion, definition };
   const versions = Object.keys(upstreams).length === 0 ? {} : { upstreams };
   return {
     materializationId: `m-${identity.id}`,

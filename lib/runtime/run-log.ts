@@ -22,9 +22,16 @@ export interface RunLog {
   flush(): Promise<void>;
 }
 
-/** Does the work with a log: its lines are stored when it ends, and no error leaves it with a secret. */
-export async function logged<T>(execution: Execution, work: (log: RunLog) => Promise<T>): Promise<T> {
-  const log = runLog(execution);
+/**
+ * Does the work with a log: its lines are stored when it ends, and no error leaves it with a secret. `part` tells the lines of
+ * one part of a run from those of another; those of the same part and attempt are stored once.
+ */
+export async function logged<T>(
+  execution: Execution,
+  work: (log: RunLog) => Promise<T>,
+  part: "log" | "remove" | `log-check-${string}` = "log",
+): Promise<T> {
+  const log = runLog(execution, part);
   try {
     return await work(log);
   } catch (error) {
@@ -35,7 +42,7 @@ export async function logged<T>(execution: Execution, work: (log: RunLog) => Pro
   }
 }
 
-function runLog(execution: Execution): RunLog {
+function runLog(execution: Execution, part: string): RunLog {
   const { services, identity, run } = execution;
   const secrets: string[] = [];
   let count = 0;
@@ -53,7 +60,7 @@ function runLog(execution: Execution): RunLog {
   const write =
     (level: "debug" | "info" | "warn" | "error") =>
     (message: string, fields?: Metadata): void => {
-      const base = eventOf(identity, `log-${run.attempt}-${++count}`, services.clock.now());
+      const base = eventOf(identity, `${part}-${run.attempt}-${++count}`, services.clock.now());
       const shown = fields === undefined ? {} : { fields: cleanMetadata(fields) };
       const event = { ...base, type: "log" as const, level, message: clean(message), ...shown };
       // A log line is no reason to fail a run: the store's own trouble shows in the next transaction.
@@ -70,7 +77,10 @@ function runLog(execution: Execution): RunLog {
         .catch((error: unknown) => write("warn")(`a client could not be closed: ${messageOf(error)}`)),
     log: { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") },
     redact: (secret) => {
-      if (secret.length >= 4) secrets.push(secret);
+      if (secret.length < 4) return;
+      // In an address, it is written so.
+      const written = [secret, encodeURIComponent(secret), new URLSearchParams([["", secret]]).toString().slice(1)];
+      secrets.push(...new Set(written));
     },
     clean,
     cleanMetadata,

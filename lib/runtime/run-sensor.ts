@@ -7,6 +7,7 @@ import type { SluiceEvent } from "../core/events.ts";
 import { parsePartition } from "../core/partitions.ts";
 import { materializationSchema } from "../core/request.ts";
 import type { OutboxMessage, RunRequest } from "../core/request.ts";
+import { readAnswer } from "../core/sensor-answer.ts";
 import type {
   FinalizedObject,
   MaterializationEvent,
@@ -100,22 +101,6 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
     const moved = next === undefined ? {} : { cursor: { id: cursorId, value: next } };
     return { kind: "end", status: "succeeded", events: [tick], outbox, ...moved };
   });
-}
-
-interface Answer {
-  readonly requests: readonly SensorRequest<unknown>[];
-  readonly skipReason: string | undefined;
-  readonly next: string | undefined;
-}
-
-function readAnswer(answer: SensorAnswer<unknown>): Answer {
-  // Array.isArray does not narrow readonly arrays.
-  if (Array.isArray(answer))
-    return { requests: answer as readonly SensorRequest<unknown>[], skipReason: undefined, next: undefined };
-  const said = answer as Exclude<typeof answer, readonly unknown[]>;
-  if ("skip" in said) return { requests: [], skipReason: said.skip, next: said.cursor };
-  if ("requests" in said) return { requests: said.requests, skipReason: undefined, next: said.cursor };
-  return { requests: [said], skipReason: undefined, next: undefined };
 }
 
 function eventFor(

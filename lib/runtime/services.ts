@@ -14,6 +14,8 @@ export interface Settings {
   readonly renewMs: number;
   /** How long a warehouse job is waited for in place before the run is parked. Default 5 min. */
   readonly waitMs: number;
+  /** How long one execution may take before it gives up its claim and is asked for again. Default: as long as it likes. */
+  readonly deadlineMs: number;
   /** How long a parked run sleeps before it looks at a long job again. Default 30 s. */
   readonly lookAgainMs: number;
   /** How often a run starts over in place because its inputs changed under it, before it is parked. Default 5. */
@@ -25,18 +27,31 @@ export interface Settings {
   readonly stagingBucket: string;
   /** A staged file ends, after a whole row group, when it has so many bytes. Default 256 MiB. */
   readonly stagingPartBytes: number;
+  /** Staged files that are older than this are nobody's any more. Default 30 days. */
+  readonly stagedFilesTtlMs: number;
+  /** A checkpoint within so long of the last durable one is passed over. Default 1 s. */
+  readonly checkpointMs: number;
+  /** A backfill's document is changed once in so long at most. Default 1 s. */
+  readonly backfillMs: number;
+  /** Whether the warehouse counts the changes of a day, so that a backfill must fit into them. Default true. */
+  readonly dailyQuotas: boolean;
 }
 
 export const defaultSettings: Settings = Object.freeze({
   leaseMs: 90_000,
   renewMs: 30_000,
   waitMs: 300_000,
+  deadlineMs: Number.POSITIVE_INFINITY,
   lookAgainMs: 30_000,
   maxRestarts: 5,
   stagingTtlMs: 7 * 86_400_000,
   rawTtlMs: 90 * 86_400_000,
   stagingBucket: "sluice-staging",
   stagingPartBytes: 256 * 1024 * 1024,
+  stagedFilesTtlMs: 30 * 86_400_000,
+  checkpointMs: 1_000,
+  backfillMs: 1_000,
+  dailyQuotas: true,
 });
 
 export interface Services {
@@ -56,4 +71,6 @@ export interface Services {
   holdLeases(): boolean;
   /** The runs that this process is executing. Owned by the runtime. */
   readonly executing: Set<string>;
+  /** The renames, as `old new`, that are known to be complete. Owned by the runtime. */
+  readonly adopted: Set<string>;
 }

@@ -3,6 +3,8 @@
  * depends on an event arriving once, in order, or at all.
  */
 import { bucketTopicOf } from "../core/asset-key.ts";
+import { wakeMessage } from "../core/backfill-message.ts";
+import { presentKey } from "../core/previous-keys.ts";
 import { topicOfRun } from "../core/run-identity.ts";
 import { watchedBuckets } from "../core/subscriptions.ts";
 import { put, ref } from "../core/documents.ts";
@@ -23,8 +25,8 @@ export async function sweepDue(services: Services): Promise<number> {
   const { events, bus, clock } = services;
   const now = clock.now();
   const due = await events.due({ now, limit: DUE_LIMIT });
-  for (const { runId } of due) {
-    const run = await events.get("run", runId);
+  for (const { runId, backfill } of due) {
+    const run = backfill === true ? await ownerOf(services, runId) : await events.get("run", runId);
     const entry = ref("due", runId);
     if (run === undefined) {
       await events.transact({ entry }, () => ({ result: undefined, writes: [{ delete: entry }], events: [] }));
@@ -32,7 +34,9 @@ export async function sweepDue(services: Services): Promise<number> {
     }
     const known = isDefined(services, run);
     // Published before it is postponed: a crash in between wakes the run twice, which its claim sorts out.
-    if (known && !services.executing.has(runId)) await bus.publish(topicOfRun(run), { data: { wake: run.id } });
+    const present = { kind: run.kind, name: presentName(services, run) };
+    const data = backfill === true ? wakeMessage(runId) : { wake: runId };
+    if (known && !services.executing.has(runId)) await bus.publish(topicOfRun(present), { data });
     const dueAt = now + (known ? AGAIN_MS : UNDEFINED_MS);
     await events.transact({ entry }, (state) => ({
       result: undefined,
@@ -44,9 +48,24 @@ export async function sweepDue(services: Services): Promise<number> {
   return due.length;
 }
 
-function isDefined(services: Services, run: RunDocument): boolean {
+type Owner = Pick<RunDocument, "kind" | "name">;
+
+/** Who drives the backfill: the function of its asset. */
+export async function ownerOf({ events }: Pick<Services, "events">, backfill: string): Promise<Owner | undefined> {
+  const found = await events.get("backfill", backfill);
+  return found === undefined || found.endedAt !== undefined ? undefined : { kind: "asset", name: found.asset };
+}
+
+function isDefined(services: Services, run: Owner): boolean {
   const { assets, jobs, sensors } = services.definitions();
-  return (run.kind === "asset" ? assets : run.kind === "job" ? jobs : sensors).has(run.name);
+  const name = presentName(services, run);
+  if (run.kind === "asset") return assets.has(name) && assets.get(name)?.foreign !== true;
+  return (run.kind === "job" ? jobs : sensors).has(name);
+}
+
+/** A run that began before its asset was renamed goes on under the new name. */
+export function presentName(services: Pick<Services, "definitions">, run: Owner): string {
+  return run.kind === "asset" ? presentKey(services.definitions().assets, run.name) : run.name;
 }
 
 /** Announces a bounded slice of every watched bucket again, going on where the last slice ended. */

@@ -7,11 +7,15 @@ import { lastTick } from "../core/cron.ts";
 import type { PartitionDocument } from "../core/documents.ts";
 import { defaultMapping, upstreamOf } from "../core/partition-mapping.ts";
 import { latestPartition } from "../core/partitions.ts";
+import { namesOf, originOf } from "../core/previous-keys.ts";
 import { partitionRef } from "../core/run-identity.ts";
 import type { EventStore } from "../ports/event-store.ts";
 
 /** What of a definition decides. */
-export type Follower = Pick<AssetDefinition, "key" | "deps" | "mappings" | "partitions" | "automation">;
+export type Follower = Pick<
+  AssetDefinition,
+  "key" | "previousKeys" | "foreign" | "deps" | "mappings" | "partitions" | "automation"
+>;
 
 /** What reading takes: a run, a decision and `sluice why` read alike. */
 export interface UpstreamReader {
@@ -25,6 +29,7 @@ export async function readUpstreams(
   asset: Follower,
   partition: string,
 ): Promise<readonly UpstreamFact[]> {
+  if (asset.deps.length === 0) return [];
   const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
   return upstreamFacts(reader, asset, partition, own);
 }
@@ -38,15 +43,16 @@ async function upstreamFacts(
   const facts: UpstreamFact[] = [];
   for (const key of asset.deps) {
     const upstream = reader.assets.get(key);
-    if (upstream === undefined) continue;
+    // What is known here of one that is made elsewhere is not about what its table shows.
+    if (upstream === undefined || upstream.foreign === true) continue;
     const mapping = asset.mappings[key] ?? defaultMapping(upstream.partitions, asset.partitions);
     const mapped = upstreamOf(mapping, upstream.partitions, asset.partitions, partition);
     if (mapped.kind === "keys") {
-      for (const upstreamKey of mapped.keys) facts.push(await partitionFact(reader, key, upstreamKey, own));
+      for (const upstreamKey of mapped.keys) facts.push(await partitionFact(reader, upstream, upstreamKey, own));
     } else if (mapped.kind === "newest") {
       const newest = await reader.events.get("asset", key);
-      facts.push(await partitionFact(reader, key, newest?.partition ?? "", own));
-    } else facts.push(await wholeFact(reader, key, own));
+      facts.push(await partitionFact(reader, upstream, newest?.partition ?? "", own));
+    } else facts.push(await wholeFact(reader, upstream, own));
   }
   return facts;
 }
@@ -76,48 +82,61 @@ export async function readFacts(
 /** What a head keeps of its upstreams: their versions, recorded before their data is read. */
 export function versionsOf(upstreams: readonly UpstreamFact[]): Readonly<Record<string, string>> {
   return Object.fromEntries(
-    upstreams.flatMap(({ asset, partition, version }) =>
-      version === undefined ? [] : [[`${asset}|${partition}`, version] as const],
+    upstreams.flatMap(({ origin, partition, version }) =>
+      version === undefined ? [] : [[`${origin}|${partition}`, version] as const],
     ),
   );
 }
 
 async function partitionFact(
   { events }: UpstreamReader,
-  asset: AssetKey,
+  upstream: Follower,
   partition: string,
   own: PartitionDocument | undefined,
 ): Promise<UpstreamFact> {
-  const document = await events.get("partition", partitionRef(asset, partition).id);
-  const consumed = own?.head?.upstreams?.[`${asset}|${partition}`];
+  const origin = originOf(upstream);
+  const document = await events.get("partition", partitionRef(upstream.key, partition).id);
+  const consumed = own?.head?.upstreams?.[`${origin}|${partition}`];
   return {
-    asset,
+    asset: upstream.key,
+    origin,
     partition,
     ...(document?.head === undefined ? {} : { version: document.head.materializationId, at: document.head.at }),
-    ...(document?.blocked === undefined ? {} : { blocked: document.blocked.reason }),
+    ...blockOf(document),
     ...(consumed === undefined ? {} : { consumed }),
   };
 }
 
-/** A whole upstream's version is its last materialization, of whatever partition. */
+/** A whole upstream's version is its last materialization, or what was last observed of it, of whatever partition. */
 async function wholeFact(
   { events }: UpstreamReader,
-  asset: AssetKey,
+  upstream: Follower,
   own: PartitionDocument | undefined,
 ): Promise<UpstreamFact> {
-  const { items } = await events.history({ asset, types: ["materialized"], limit: 1 });
+  const { key: asset } = upstream;
+  const origin = originOf(upstream);
+  const names = upstream.previousKeys === undefined ? asset : namesOf(upstream);
+  const { items } = await events.history({ asset: names, types: ["materialized", "observed"], limit: 1 });
   const last = items[0];
   const newest = await events.get("asset", asset);
   const shown =
     newest === undefined ? undefined : await events.get("partition", partitionRef(asset, newest.partition).id);
-  const consumed = own?.head?.upstreams?.[`${asset}|*`];
+  const consumed = own?.head?.upstreams?.[`${origin}|*`];
   return {
     asset,
+    origin,
     partition: "*",
-    ...(last?.type === "materialized" ? { version: last.materializationId, at: last.at } : {}),
-    ...(shown?.blocked === undefined ? {} : { blocked: shown.blocked.reason }),
+    ...(last?.type === "materialized" || last?.type === "observed"
+      ? { version: last.materializationId, at: last.at }
+      : {}),
+    ...blockOf(shown),
     ...(consumed === undefined ? {} : { consumed }),
   };
+}
+
+function blockOf(document: PartitionDocument | undefined): Pick<UpstreamFact, "blocked" | "blockedBy"> {
+  const blocked = document?.blocked;
+  return blocked === undefined ? {} : { blocked: blocked.reason, blockedBy: blocked.runId };
 }
 
 function tickOf(automation: AutomationCondition | undefined, now: number): number | undefined {

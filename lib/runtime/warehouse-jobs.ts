@@ -1,9 +1,11 @@
 /** Warehouse jobs whose ids say what they do, so that a retry finds the work of its predecessor. */
 import { PermanentError, RetryableError } from "../core/errors.ts";
 import { canonicalJson, shortHash } from "../core/hash.ts";
+import type { RunIdentity } from "../core/run-identity.ts";
 import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
 import { Park } from "./interruptions.ts";
+import { originOfRun } from "./origin.ts";
 
 export interface JobRequest {
   /** What the job is for, e.g. `load-1`: letters, digits, `-`, `_`. */
@@ -28,12 +30,11 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
   const { warehouse, clock, settings } = services;
   const { expiresAt, ...stable } = { expiresAt: undefined, ...request.spec };
   const labels = {
-    sluice_asset: labelOf(identity.name),
-    sluice_run: identity.id,
+    ...labelsOf(identity),
     sluice_step: labelOf(request.step),
     sluice_spec: shortHash([canonicalJson(stable)]),
   };
-  const base = `${request.step}-${shortHash([identity.kind, identity.name, identity.partition, request.step, request.inputs])}`;
+  const base = `${request.step}-${shortHash([identity.kind, originOfRun(execution), identity.partition, request.step, request.inputs])}`;
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     signal.throwIfAborted();
     const jobId = `${base}-a${attempt}`;
@@ -56,9 +57,18 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
     const reason = status.error?.message ?? "the warehouse gave no reason";
     if (status.error?.retryable !== true)
       throw new PermanentError(reason, { code: status.error?.reason ?? "job-failed" });
+    // Waiting for a quota is no fault of the run.
+    const { afterMs } = status.error;
+    if (afterMs !== undefined) throw new Park("quota", reason, clock.now() + afterMs);
     throw new RetryableError(reason);
   }
   throw new PermanentError(`${MAX_ATTEMPTS} attempts at ${base} have failed`, { code: "job-failed" });
+}
+
+/** What every job says of whom it works for. */
+export function labelsOf({ name, partition, id }: RunIdentity): Readonly<Record<string, string>> {
+  const own = partition === "" ? {} : { sluice_partition: labelOf(partition) };
+  return { sluice_asset: labelOf(name), ...own, sluice_run: id };
 }
 
 /** Labels hold lower-case letters, digits, `_` and `-`, at most 63 characters. */

@@ -1,94 +1,141 @@
 /** An author's rows, however they come, through the schema into Parquet files: one row at a time, in memory that does not grow. */
 import { PermanentError } from "../core/errors.ts";
 import type { Column } from "../core/table.ts";
-import type { ObjectStore } from "../ports/object-store.ts";
-import { parquetWriter } from "./parquet/writer.ts";
-import type { ParquetOptions, Row } from "./parquet/writer.ts";
-import type { StagedPart } from "./staged-rows.ts";
+import { tooLate } from "./checkpoint.ts";
+import type { CheckpointDesk } from "./checkpoint.ts";
+import type { Row } from "./parquet/writer.ts";
+import { partSeries } from "./part-series.ts";
+import type { PartDestination, PartSeries, StagedPart } from "./part-series.ts";
 
-export interface RowDestination {
-  readonly objects: Pick<ObjectStore, "write">;
-  readonly bucket: string;
-  /** The name of the part with this number, from 0. */
-  nameOf(index: number): string;
-  /** A part ends with the row group in which it reaches so many bytes. */
-  readonly partBytes: number;
+/** Where a run's rows go. */
+export interface Pouring {
+  readonly series: readonly PartSeries[];
+  /** Takes what was yielded; the result is the series that has to be flushed before the next one, if there is such. */
+  accept(value: unknown): PartSeries | undefined;
   readonly signal: AbortSignal;
-  readonly parquet?: ParquetOptions;
+  readonly saves?: Saves;
 }
 
-/**
- * Writes every row that `take` lets pass; there is at least one part, also without rows. Ends the author's iterator in
- * every case. Throws what it throws, what `take` throws, and what the store throws.
- */
+/** What the author's code asks to be made durable on the way. */
+export interface Saves extends Pick<CheckpointDesk, "waiting" | "onAsk" | "close"> {
+  /** Called when every row that came before is in a part. */
+  serve(): Promise<void>;
+}
+
+/** One series of all rows that `take` lets pass. As `pourRows`. */
 export async function writeRows(
   produced: unknown,
   columns: readonly Column[],
   take: (row: unknown) => Row | undefined,
-  destination: RowDestination,
+  destination: PartDestination,
+  saves?: Saves,
 ): Promise<readonly StagedPart[]> {
-  const { objects, bucket, nameOf, partBytes, signal } = destination;
-  const source = iteratorOf(await produced);
-  const patience = interruptible(signal);
-  const parts: StagedPart[] = [];
-  let over = false;
-  /** Whatever a store makes of an error in the middle of a body, it is the author's own that counts. */
-  let fault: { readonly error: unknown } | undefined;
+  const series = partSeries(columns, destination);
+  const accept = (value: unknown): PartSeries | undefined => {
+    const row = take(value);
+    return row !== undefined && series.write(row) ? series : undefined;
+  };
+  const { signal } = destination;
+  await pourRows(produced, { series: [series], accept, signal, ...(saves === undefined ? {} : { saves }) });
+  return series.parts;
+}
 
-  async function* body(): AsyncGenerator<Uint8Array, void, void> {
-    try {
-      const writer = parquetWriter(columns, destination.parquet);
-      for (;;) {
-        const next = source.next();
-        // Waiting for each row of a plain iterable would cost more than writing it.
-        const { done, value } = "then" in next ? await patience.wait(next) : next;
-        if (done === true) {
-          over = true;
-          break;
-        }
-        const row = take(value);
-        if (row === undefined) continue;
-        writer.write(row);
-        if (!writer.full()) continue;
-        signal.throwIfAborted();
-        yield* writer.flush();
-        if (writer.written().bytes >= partBytes) break;
-      }
-      yield* writer.finish();
-    } catch (error) {
-      fault = { error };
-      throw error;
+/**
+ * Writes every row, and makes durable what the author's code wants to be. Ends the author's iterator in every case. Throws
+ * what it throws, what `accept` throws, what a save throws, and what the store throws.
+ */
+export async function pourRows(produced: unknown, { series, accept, signal, saves }: Pouring): Promise<void> {
+  const patience = interruptible(signal);
+  saves?.onAsk(patience.wake);
+  let source: Source | undefined;
+  /** What the iterator was asked for before a save came in between. */
+  let coming: Coming | undefined;
+
+  /** The code waits for its save within `next`: what that brings is of the time after it. */
+  function advance(): Step | Promise<Step> {
+    const next = (coming ??= source?.next() ?? END);
+    if (saves?.waiting() === true) {
+      if ("then" in next) next.catch(() => undefined); // seen when its turn comes
+      return WOKEN;
     }
+    // Waiting for each row of a plain iterable would cost more than writing it.
+    return "then" in next ? patience.wait(next) : next;
+  }
+  async function save(): Promise<void> {
+    for (const each of series) await each.end();
+    await saves?.serve();
   }
 
   try {
-    while (!over) {
-      const name = nameOf(parts.length);
-      const { generation } = await objects.write(bucket, name, body(), { signal });
-      parts.push({ name, generation });
+    const awaited = Promise.resolve(produced);
+    awaited.catch(() => undefined); // seen when its turn comes
+    for (let ready: unknown = WOKEN; source === undefined;) {
+      ready = saves?.waiting() === true ? WOKEN : await patience.wait(awaited);
+      if (ready === WOKEN) await save();
+      else source = iteratorOf(ready);
     }
+    for (;;) {
+      const next = advance();
+      const step = "then" in next ? await next : next;
+      if ("woken" in step) {
+        await save();
+        continue;
+      }
+      coming = undefined;
+      if (step.done === true) break;
+      if (Array.isArray(step.value)) {
+        for (const row of step.value as readonly unknown[]) {
+          const full = accept(row);
+          if (full !== undefined) await full.flush();
+        }
+        continue;
+      }
+      const full = accept(step.value);
+      if (full !== undefined) await full.flush();
+    }
+    source = undefined; // it has ended by itself
+    saves?.close(tooLate());
+    for (const each of series) await each.finish();
   } catch (error) {
-    signal.throwIfAborted();
-    throw fault === undefined ? error : fault.error;
+    const cause: unknown = signal.aborted ? signal.reason : error;
+    saves?.close(cause);
+    for (const each of series) await each.abort(cause);
+    throw cause;
   } finally {
     patience.end();
-    if (!over) await end(source, signal);
+    if (source !== undefined) await end(source, signal);
   }
-  return parts;
 }
 
-/** Waits until the signal. One listener serves all rows: races with the signal would pile up for as long as it lives. */
-function interruptible(signal: AbortSignal): { wait<T>(promise: Promise<T>): Promise<T>; end(): void } {
+type Coming = IteratorResult<unknown, unknown> | Promise<IteratorResult<unknown, unknown>>;
+type Step = IteratorResult<unknown, unknown> | typeof WOKEN;
+
+/** Instead of a row: a save has been asked for. */
+const WOKEN = Object.freeze({ woken: true } as const);
+const END = Object.freeze({ done: true, value: undefined } as const);
+
+interface Patience {
+  /** Waits until the signal, or until somebody wakes it. */
+  wait<T>(promise: Promise<T>): Promise<T | typeof WOKEN>;
+  wake(): void;
+  end(): void;
+}
+
+/** One listener serves all rows: races with the signal would pile up for as long as it lives. */
+function interruptible(signal: AbortSignal): Patience {
   let give = (_reason: unknown): void => undefined;
+  let rouse = (): void => undefined;
   const onAbort = (): void => give(signal.reason);
   signal.addEventListener("abort", onAbort);
   return {
     wait: (promise) =>
       new Promise((resolve, reject) => {
         give = reject;
+        rouse = () => resolve(WOKEN);
         promise.then(resolve, reject);
         if (signal.aborted) onAbort();
       }),
+    wake: () => rouse(),
     end: () => signal.removeEventListener("abort", onAbort),
   };
 }
@@ -101,7 +148,7 @@ async function end(source: Source, signal: AbortSignal): Promise<void> {
 }
 
 type Source = {
-  next(): IteratorResult<unknown, unknown> | Promise<IteratorResult<unknown, unknown>>;
+  next(): Coming;
   return?(): unknown;
 };
 

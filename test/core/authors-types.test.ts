@@ -90,6 +90,7 @@ test("a partition is there exactly when there are partitions; config is the sche
 test("resources have the types of their clients, by the names that they are given", () => {
   const made = asset({
     key: "resources",
+    target: "none",
     resources: { bigquery: bigquery(), files: gcs.read("gs://bucket/base"), token: secret("token") },
     async materialize(_context, resources) {
       const token: string = resources.token;

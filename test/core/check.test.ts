@@ -19,7 +19,7 @@ const rows: CheckedRows = {
   tableOf: (key) => ({ dataset: "clean", table: key.replace("/", "_") }),
 };
 const queryOf = ({ rule }: ReturnType<typeof check.unique>) => {
-  assert.ok(rule.kind !== "row-count");
+  assert.ok(rule.kind !== "row-count" && rule.kind !== "function");
   return checkQuery(rule, rows);
 };
 
@@ -73,10 +73,11 @@ test("what makes no sense is refused where it is written", () => {
 test("a check reads what its asset depends on, and nothing else", () => {
   const materialize = async (): Promise<undefined> => undefined;
   const target = { table: { dataset: "d", table: "t" }, slot: "table" as const };
-  const people = asset({ key: "a/people", materialize });
+  const people = asset({ key: "a/people", target: "d.people", materialize });
   const bad = asset({ key: "a/bad", target, checks: [check.references("id", people)], materialize });
   const good = asset({
     key: "a/good",
+    target: "d.good",
     deps: [people],
     checks: [check.references("id", people, "id", { severity: "warn" })],
     materialize,

@@ -365,6 +365,17 @@ describe("a sealed partition", () => {
     assert.ok(partition().seal !== undefined && partition().cleanedAt !== undefined);
   });
 
+  test("is not opened while its clean-up still goes on", () => {
+    const target = partitionRef("a", DAY);
+    documents.apply({ partition: target }, ({ partition: sealed }) => {
+      const { cleanedAt, ...rest } = sealed ?? { name: "a", partition: DAY, token: 0 };
+      return { result: 0, writes: [put(target, rest)], events: [] };
+    });
+    assert.equal(ask(request("u", { unseal: true })).kind, "ended");
+    assert.match(runOf("u").reason ?? "", /^a 2024-05-01 is being cleaned up .*--unseal$/);
+    assert.ok(partition().seal !== undefined && partition().holder === undefined);
+  });
+
   test("is opened by a run that asks for it, with an event", () => {
     assert.equal(ask(request("u", { unseal: true })).kind, "claimed");
     assert.deepEqual([partition().seal, partition().cleanedAt], [undefined, undefined]);

@@ -12,6 +12,7 @@ import { combineResponses, filterResponse } from "../../lib/core/factory-respons
 import { job } from "../../lib/core/job.ts";
 import { assetSensor, objectSensor, skip } from "../../lib/core/sensor.ts";
 import { sql } from "../../lib/core/sql.ts";
+import { sqlAsset } from "../../lib/core/sql-asset.ts";
 
 function made(key: string, more: { deps?: readonly string[]; table?: string; project?: string } = {}): AssetDefinition {
   const { deps = [], table, project } = more;
@@ -201,9 +202,18 @@ describe("what is wrong is said with its place and a remedy", () => {
     assert.equal(definitions.assets.size, 4);
   });
 
+  test("a statement that reads an asset without a table", () => {
+    const plain = made("a/plain");
+    const tabled = made("a/tabled", { table: "t" });
+    const reading = sqlAsset({ key: "a/reading", sql: sql`SELECT * FROM ${plain} JOIN ${tabled} USING (x)` });
+    assert.deepEqual(problemsOf({ plain, tabled, reading }), [
+      "functions/1.ts reading: the SQL of a/reading reads a/plain, which has no table (give a/plain a target, or name it in deps)",
+    ]);
+  });
+
   test("two checks of one name with one asset", () => {
     const check = { name: "same", blocking: false, severity: "error", rule: { kind: "row-count", min: 1 } } as const;
-    const twice = asset({ key: "a", checks: [check, check], materialize: async () => undefined });
+    const twice = asset({ key: "a", target: "d.a", checks: [check, check], materialize: async () => undefined });
     assert.deepEqual(problemsOf({ twice }), [
       "functions/1.ts twice: check a same is defined twice here (give one of them another name)",
     ]);

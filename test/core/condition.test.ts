@@ -6,9 +6,16 @@ import { automaticRunKey, explain } from "../../lib/core/condition.ts";
 import type { Facts, UpstreamFact } from "../../lib/core/condition.ts";
 
 const at = Date.UTC(2024, 4, 2, 6);
-const fresh: UpstreamFact = { asset: "a/x", partition: "2024-05-01", version: "m-2", at: at - 1_000, consumed: "m-1" };
+const fresh: UpstreamFact = {
+  asset: "a/x",
+  origin: "a/x",
+  partition: "2024-05-01",
+  version: "m-2",
+  at: at - 1_000,
+  consumed: "m-1",
+};
 const seen: UpstreamFact = { ...fresh, consumed: "m-2" };
-const absent: UpstreamFact = { asset: "a/y", partition: "2024-05-01" };
+const absent: UpstreamFact = { asset: "a/y", origin: "a/y", partition: "2024-05-01" };
 const facts = (more: Partial<Facts>): Facts => ({
   asset: "a/z",
   partition: "2024-05-01",
@@ -29,7 +36,13 @@ const cases: [string, AutomationCondition, Partial<Facts>, boolean, RegExp][] = 
   ],
   ["eager: something newer", eager(), { madeAt: 1, upstreams: [fresh] }, true, /all of these/],
   ["eager: one missing", eager(), { madeAt: 1, upstreams: [fresh, absent] }, false, /not there yet: a\/y 2024-05-01/],
-  ["eager: one blocked", eager(), { upstreams: [{ ...fresh, blocked: "not_empty" }] }, false, /failed not_empty/],
+  [
+    "eager: one blocked",
+    eager(),
+    { upstreams: [{ ...fresh, blocked: "not_empty failed" }] },
+    false,
+    /^waits until a run passes: a\/x 2024-05-01: not_empty failed$/,
+  ],
   ["missing: never made", onMissing(), { upstreams: [seen] }, true, /all of these/],
   ["missing: made before", onMissing(), { madeAt: 1, upstreams: [fresh] }, false, /it was made 1970/],
   ["missing: waits for the upstream", onMissing(), { upstreams: [absent] }, false, /not there yet/],
@@ -73,6 +86,8 @@ test("every part of the tree names what it rests on", () => {
   assert.deepEqual(labels, ["something new", "all upstreams there", "no upstream blocked"]);
   const updated = tree.parts[0]?.parts.find(({ label }) => label === "an upstream updated");
   assert.deepEqual(updated?.events, ["m-2"]);
+  const blocked = explain(eager(), facts({ upstreams: [{ ...fresh, blocked: "not_empty failed", blockedBy: "r-1" }] }));
+  assert.deepEqual(blocked.parts.find(({ label }) => label === "no upstream blocked")?.events, ["r-1"]);
 });
 
 test("the same versions ask for the same run, others for another", () => {

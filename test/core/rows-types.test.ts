@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { z } from "zod";
 import { asset, dependsOn } from "../../lib/core/asset.ts";
+import { ioManager } from "../../lib/core/custom-io-manager.ts";
 import { bigqueryTable } from "../../lib/core/io-manager.ts";
+import { parquetFiles } from "../../lib/core/parquet-files.ts";
 import { daily } from "../../lib/core/partitions.ts";
 import { secret } from "../../lib/core/resources.ts";
 import { intervalGcsImportAsset } from "../../lib/factories/interval-gcs.ts";
@@ -133,4 +135,67 @@ test("an import carries the type of its schema, and an input its mapping", () =>
     },
   });
   assert.deepEqual(made.mappings, { "gitcoin/passport_scores": { kind: "offset", by: -1 } });
+});
+
+test("an array that is yielded stands for its rows, which have the types of rows", () => {
+  const common = { schema, ioManager: bigqueryTable() } as const;
+  const pages = asset({
+    ...common,
+    key: "down/pages",
+    async *materialize({ row }) {
+      yield ["a", "b"].map((address) => row({ address, tier: "low" }));
+      yield row({ address: "c", tier: "low" });
+    },
+  });
+  const wrong = asset({
+    ...common,
+    key: "down/wrong",
+    // @ts-expect-error: no such tier
+    *materialize() {
+      yield [{ address: "a", tier: "middle" }];
+    },
+  });
+  assert.deepEqual([pages.key, wrong.key], ["down/pages", "down/wrong"]);
+});
+
+test("an I/O manager gets back what its own write returned, and the clients of its resources", () => {
+  const manager = ioManager({
+    resources: { token: secret("token") },
+    async write({ version, columns }, rows, { token }) {
+      const text: string = token;
+      let count = columns.length;
+      for await (const row of rows) if (row["address"] !== null) count++;
+      // @ts-expect-error: nothing else is declared
+      void rows.bigquery;
+      return { version, count, text };
+    },
+    async *read(_context, handles) {
+      for (const { version, count } of handles) {
+        const text: string = version;
+        const number: number = count;
+        // @ts-expect-error: not in the handle
+        void handles[0]?.other;
+        yield { text, number };
+      }
+    },
+    async remove({ version }, handle) {
+      // There is none of an attempt that died.
+      const text: string | undefined = handle?.version;
+      // @ts-expect-error: it may be missing
+      void handle.version;
+      await Promise.resolve([version, text]);
+    },
+  });
+  const kept = asset({
+    key: "down/kept",
+    schema,
+    ioManager: manager,
+    materialize: ({ row }) => [row({ address: "a", tier: "low" })],
+  });
+  assert.equal(kept.target, undefined);
+  assert.deepEqual(kept.needs, [{ kind: "secret", name: "token", reason: "reads the secret token" }]);
+  const files = parquetFiles({ location: "gs://bucket" });
+  // @ts-expect-error: not a place in a bucket
+  assert.throws(() => parquetFiles({ location: "/tmp/x" }));
+  assert.equal(files.partBytes, 32 * 1024 * 1024);
 });

@@ -3,9 +3,10 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import type { Decision, Intent, PartitionDocument, Read, Refs, SlotDocument, Write } from "../../lib/core/documents.ts";
-import { dayImport, KEY, play, scenarios, severalFiles } from "../support/import-world.ts";
+import { appending, dayImport, KEY, play, scenarios, severalFiles } from "../support/import-world.ts";
 import type { Scenario, ScenarioShape, Wish } from "../support/import-world.ts";
-import { fail, invariants, watchServed } from "../support/run-invariants.ts";
+import { accumulates } from "../../lib/core/target.ts";
+import { fail, invariants, watchServed, watchTaken } from "../support/run-invariants.ts";
 import { Violation, world } from "../support/simulation.ts";
 import type { Sabotage, World } from "../support/simulation.ts";
 
@@ -13,6 +14,7 @@ const WISHES: readonly Wish[] = ["force", "rollback"];
 const SHAPE: ScenarioShape = { days: 3, parts: ["a"], wishes: WISHES, acts: 9, steps: 220 };
 const OVERWRITE = dayImport({ mode: "overwrite" });
 const INCREMENTAL = dayImport({ mode: "incremental" });
+const APPENDING = appending(OVERWRITE);
 
 /** Plays a scenario; throws as soon as an invariant does not hold, and when not all is done at the end. */
 async function hold(definitions: Definitions, scenario: Scenario, skew: number, sabotage?: Sabotage): Promise<World> {
@@ -34,7 +36,8 @@ async function hold(definitions: Definitions, scenario: Scenario, skew: number, 
   const failed = made.documents.all("run").filter(([, { status, code }]) => status === "failed" && code !== "notFound");
   if (failed.length > 0) fail(`runs have failed: ${JSON.stringify(failed)}`);
   const wentBack = scenario.acts.some(({ act }) => act.do === "ask" && act.wish === "rollback");
-  if (asset.target?.slot === "partition" || !wentBack) watchServed(made, asset);
+  if (asset.target !== undefined && accumulates(asset.target)) watchTaken(made, asset);
+  else if (asset.target?.slot === "partition" || !wentBack) watchServed(made, asset);
   return made;
 }
 
@@ -45,6 +48,7 @@ describe("whoever dies, comes late or twice: what is visible is the last commit 
   for (const [title, definitions, shape] of [
     ["intervals that take turns in one table", OVERWRITE, SHAPE],
     ["each interval in its own partition", INCREMENTAL, SHAPE],
+    ["all intervals in one table, each run's rows once", APPENDING, SHAPE],
     [
       "several files an interval, one table",
       dayImport({ ...severalFiles, mode: "overwrite" }),
@@ -63,7 +67,7 @@ describe("whoever dies, comes late or twice: what is visible is the last commit 
           const { documents } = await hold(definitions, scenario, skew);
           for (const event of documents.events) seen.add(whatHappened(event));
         }),
-        { numRuns: 40, seed: 20_240_501 },
+        { numRuns: 80, seed: 20_240_501 },
       );
       // A world in which nothing ever goes wrong would prove nothing.
       for (const needed of ["materialized", "coalesced", "taken over", "tried again", "rolled-forward", "closed"]) {
@@ -91,6 +95,12 @@ describe("the proof can fail", () => {
       /after its intent was settled|shows/,
     ],
     ["when the order of a slot is not looked at with the intent", OVERWRITE, noOrder, /went back from/],
+    [
+      "when a dead publish that adds rows is not prevented",
+      APPENDING,
+      noPrevention,
+      /after its intent was settled|shows/,
+    ],
     ["when a busy partition does not remember who waits", INCREMENTAL, noPending, /shows/],
     ["when a settled intent can be committed", OVERWRITE, commitsClosed, /twice|without|again|shows/],
   ] as const) {

@@ -511,7 +511,7 @@ test("messages that make no sense are recorded once, acknowledged, and never com
     [
       '{"wake":"../../x"}',
       ASSET,
-      'the message is no request: unknown field "wake" (known: "partition", "runKey", "cause", "config", "force" and 4 more)',
+      'the message is no request: unknown field "wake" (known: "partition", "runKey", "cause", "config", "force" and 5 more)',
     ],
     ['{"bucket":"other","name":"x","generation":"1"}', BUCKET, "the notification is about the bucket other, not drops"],
     ["{}", BUCKET, "the notification names no bucket, object and generation"],

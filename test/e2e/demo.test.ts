@@ -11,7 +11,8 @@ import { text } from "node:stream/consumers";
 import { describe, it } from "node:test";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
-import { CORRECTED, DAYS, prepareDrops, sourceFile, withDuckdb } from "../../lib/cli/demo-data.ts";
+import { compareChain } from "../../lib/cli/demo-chain-verify.ts";
+import { CORRECTED, DAYS, IN_SECONDS, RESENT, prepareDrops, sourceFile, withDuckdb } from "../../lib/cli/demo-data.ts";
 import type { Drops } from "../../lib/cli/demo-data.ts";
 import { openScreen } from "../../lib/cli/demo-screen.ts";
 import { compareTables } from "../../lib/cli/demo-verify.ts";
@@ -45,6 +46,21 @@ describe("the demo's files", () => {
       );
     });
     assert.doesNotMatch(await readFile(drops.errorPage, "latin1"), /PAR1/);
+  });
+
+  it("are sent again with the same rows, and once with the delays in seconds", async (t) => {
+    const drops = await prepareDrops(await temporary(t), new AbortController().signal);
+    await withDuckdb(async (connection) => {
+      const all = async (file: string, columns = "*"): Promise<unknown> =>
+        (await connection.runAndReadAll(`SELECT ${columns} FROM read_parquet('${file}') ORDER BY ALL`)).getRowsJson();
+      for (const day of [RESENT, IN_SECONDS] as const)
+        assert.deepEqual(await all(drops.again(day)), await all(drops.flights(day)));
+      const delays = "date, origin, destination, distance";
+      assert.deepEqual(
+        await all(drops.inSeconds, `${delays}, delay`),
+        await all(drops.flights(IN_SECONDS), `${delays}, delay * 60`),
+      );
+    });
   });
 });
 
@@ -89,6 +105,51 @@ describe("the demo's verification", () => {
   });
 });
 
+describe("the demo's verification of what is made from the flights", () => {
+  const SUMS = "count(*) AS flights, sum(CASE WHEN delay > 15 THEN 1 ELSE 0 END) AS late, sum(delay) AS delay";
+  /** The three tables as a faultless platform would hold them, each from the one before. */
+  const MADE = `
+    CREATE SCHEMA transport;
+    CREATE TABLE transport.airport_days AS SELECT date::DATE AS day, origin AS airport, ${SUMS} FROM flights GROUP BY ALL;
+    CREATE TABLE transport.airport_weeks AS
+      SELECT day - (isodow(day) - 1)::INT AS week, airport, sum(flights) AS flights, sum(late) AS late, sum(delay) AS delay
+      FROM transport.airport_days WHERE day < '2001-01-29' GROUP BY ALL;
+    CREATE TABLE transport.late_airports AS
+      SELECT week, airport, late_percent, week_before FROM (
+        SELECT week, airport, round(100 * late / flights)::INT AS late_percent,
+               lag(round(100 * late / flights)::INT) OVER own AS before, lag(week) OVER own AS last,
+               CASE WHEN last = week - 7 THEN before END AS week_before
+        FROM transport.airport_weeks WHERE flights >= 1000 WINDOW own AS (PARTITION BY airport ORDER BY week))
+      WHERE late_percent >= 25`;
+
+  it("finds nothing off in what is right, and every small wrong", async (t) => {
+    const drops = await prepareDrops(await temporary(t), new AbortController().signal);
+    const files = DAYS.map((day) => `'${day === CORRECTED ? drops.corrected : drops.flights(day)}'`).join(", ");
+    await withDuckdb(async (connection) => {
+      await connection.run(`CREATE TABLE flights AS SELECT * FROM read_parquet([${files}])`);
+      for (const statement of MADE.split(";")) await connection.run(statement);
+      const off = async (tampering: string): Promise<string[]> => {
+        await connection.run("BEGIN");
+        if (tampering !== "") await connection.run(tampering);
+        const figures = await compareChain(async (sql) => (await connection.runAndReadAll(sql)).getRowObjects());
+        await connection.run("ROLLBACK");
+        return figures.filter(({ expected, found }) => expected !== found).map(({ what }) => what);
+      };
+      assert.deepEqual(await off(""), []);
+      const days = ["airport_days: rows that agree"];
+      const inSeconds = `UPDATE transport.airport_days SET delay = delay * 60 WHERE day = '${IN_SECONDS}' AND airport = 'JFK'`;
+      assert.deepEqual(await off(inSeconds), days);
+      const one = "SELECT * FROM transport.airport_days LIMIT 1";
+      assert.deepEqual(await off(`INSERT INTO transport.airport_days ${one}`), days);
+      assert.deepEqual(await off("DELETE FROM transport.airport_days WHERE rowid = 7"), days);
+      const unfinished = "INSERT INTO transport.airport_weeks VALUES ('2001-01-29', 'JFK', 1, 1, 1)";
+      assert.deepEqual(await off(unfinished), ["airport_weeks: rows that agree"]);
+      const stale = "UPDATE transport.late_airports SET week_before = NULL WHERE week_before IS NOT NULL";
+      assert.deepEqual(await off(stale), ["late_airports: rows that agree"]);
+    });
+  });
+});
+
 describe("the demo's screen", () => {
   async function shown(draw: (screen: ReturnType<typeof openScreen>) => void): Promise<string> {
     const stream = new PassThrough();
@@ -109,6 +170,14 @@ describe("the demo's screen", () => {
     assert.ok(!output.includes("\u001b") && !output.includes("\r"));
     assert.match(output, /^ {3}✓ good$/m);
     for (const line of output.split("\n")) assert.ok(line.length <= 80, line);
+  });
+
+  it("puts what goes on in another line below the words of its line", async () => {
+    const output = await shown((screen) => screen.quote(`    ✗ waits: ${"word ".repeat(20).trim()}`));
+    const [first = "", second = ""] = output.split("\n");
+    assert.match(first, /^ {9}✗ waits: word/);
+    assert.match(second, /^ {11}word/);
+    assert.equal(output.match(/word/g)?.length, 20);
   });
 
   it("counts what is off, and shows what it should be", async () => {

@@ -154,7 +154,7 @@ async function expire(platform: LocalPlatform, day: string): Promise<void> {
 test("a load that takes long is waited for asleep, and the rows are not made again", async () => {
   const { exports, makings } = definitions();
   const gate = gates();
-  const settings: Partial<Settings> = { waitMs: 50, lookAgainMs: 100 };
+  const settings: Partial<Settings> = { waitMs: 300, lookAgainMs: 100 };
   await using platform = await localPlatform({ exports, settings, gate: gate.gate });
   await makeSource(platform);
   const held = gate.hold(/^load-rows-/);
@@ -208,10 +208,10 @@ test("an asset's clearing up touches neither another asset's files nor anybody e
   const hex = "a".repeat(64);
   const foreign = [
     `io/days/2024-05-01/${hex}/notes.txt`,
-    `io/days/2024-05-01/more/${hex}/part-00000.parquet`,
-    `io/days/2024-05-011/${hex}/part-00000.parquet`,
+    `io/days/2024-05-01/more/${hex}/part-1-00000.parquet`,
+    `io/days/2024-05-011/${hex}/part-1-00000.parquet`,
   ];
-  const stale = `io/days/2024-05-01/${hex}/part-00000.parquet`;
+  const stale = `io/days/2024-05-01/${hex}/part-1-00000.parquet`;
   for (const name of [...foreign, stale]) await platform.objects.write("sluice-staging", name, [Buffer.from("x")]);
   await makeSource(platform);
   await platform.publish("asset.io.days", { partition: "2024-05-01" });

@@ -6,6 +6,7 @@ import { DefinitionError } from "../../lib/core/errors.ts";
 import { jobTopicOf, topicOf } from "../../lib/core/asset-key.ts";
 import { intervalGcsImportAsset } from "../../lib/factories/interval-gcs.ts";
 import type { IntervalGcsAsset } from "../../lib/factories/interval-gcs.ts";
+import type { Target } from "../../lib/core/target.ts";
 import type { World } from "./simulation.ts";
 
 export const BUCKET = "drops";
@@ -14,6 +15,16 @@ export const KEY = "data/days";
 /** One import of days; each of its intervals is one file, or several with a settle time. */
 export function dayImport(changes: Partial<IntervalGcsAsset> = {}): Definitions {
   return definitionsOf({ days: intervalGcsImportAsset({ ...dayConfig, ...changes }) });
+}
+
+/** The same import into one table, to which every run adds its rows. */
+export function appending(definitions: Definitions): Definitions {
+  const assets = new Map(definitions.assets);
+  const asset = assets.get(KEY);
+  if (asset?.target === undefined) throw new Error("there is no import");
+  const target: Target = { ...asset.target, publish: "append", schemaChange: "fail" };
+  assets.set(KEY, { ...asset, target });
+  return { ...definitions, assets };
 }
 
 export const dayConfig: IntervalGcsAsset = {

@@ -10,6 +10,7 @@ import { parsePartition } from "../../lib/core/partitions.ts";
 import { destinationOf as placeOf } from "../../lib/core/placement.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import type { Destination, TableRef } from "../../lib/core/table.ts";
+import { accumulates } from "../../lib/core/target.ts";
 import type { MemoryJob } from "./memory-warehouse.ts";
 import { Violation } from "./simulation.ts";
 import type { World } from "./simulation.ts";
@@ -27,6 +28,8 @@ export function invariants(): Invariants {
   const intents = new Map<string, Intent>();
   const ended = new Map<string, RunDocument>();
   const tokens = new Map<string, string>();
+  /** What a slot that accumulates has taken in, commit by commit. */
+  const taken = new Map<string, readonly string[]>();
 
   const watchSlot = (world: World, id: string, slot: SlotDocument): void => {
     const before = slots.get(id);
@@ -49,7 +52,8 @@ export function invariants(): Invariants {
   const watchCommit = (world: World, id: string, now: SlotCommit, before: SlotCommit | undefined): void => {
     const run = world.documents.get("run", now.runId);
     if (before !== undefined && now.sequence <= before.sequence) fail(`${id} has committed ${now.sequence} twice`);
-    if (before !== undefined && now.order < before.order && run?.request.rollback !== true)
+    const keeps = accumulating(world, id);
+    if (!keeps && before !== undefined && now.order < before.order && run?.request.rollback !== true)
       fail(`${id} went back from ${before.order} to ${now.order}`);
     const intent = intents.get(now.jobId);
     if (intent === undefined) return fail(`${id} was committed without an intent`);
@@ -57,13 +61,15 @@ export function invariants(): Invariants {
     const other = tokens.get(claim);
     if (other !== undefined) fail(`${claim} has committed ${other} and ${now.jobId}`);
     tokens.set(claim, now.jobId);
+    if (keeps) taken.set(id, [...(taken.get(id) ?? []), ...intent.head.inputs.map(rowOf)]);
   };
 
   const watchContent = (world: World, id: string, slot: SlotDocument): void => {
     const shown = show(world.warehouse.rows(destinationOf(id)));
-    const committed = slot.committed === undefined ? undefined : intents.get(slot.committed.jobId)?.head.inputs;
-    const allowed = [show(committed?.map(rowOf))];
-    if (slot.intent !== undefined) allowed.push(show(slot.intent.head.inputs.map(rowOf)));
+    const last = slot.committed === undefined ? undefined : intents.get(slot.committed.jobId)?.head.inputs.map(rowOf);
+    const before = accumulating(world, id) ? taken.get(id) : undefined;
+    const allowed = [show(before ?? last)];
+    if (slot.intent !== undefined) allowed.push(show([...(before ?? []), ...slot.intent.head.inputs.map(rowOf)]));
     if (!allowed.includes(shown)) fail(`${id} shows ${shown}, which is none of ${allowed.join(" | ")}`);
   };
 
@@ -121,6 +127,23 @@ export function invariants(): Invariants {
       if (left.length > 0) fail(`all is quiet, but there is left: ${left.join(", ")}`);
     },
   };
+}
+
+function accumulating({ definitions }: World, slot: string): boolean {
+  return [...definitions.assets.values()].some(
+    ({ target }) => target !== undefined && accumulates(target) && formatTable(target.table) === slot,
+  );
+}
+
+/** Whether a table that accumulates has rows of every object as it is now. */
+export function watchTaken(world: World, { target, source }: AssetDefinition): void {
+  if (target === undefined || source === undefined) return;
+  const { pattern } = compileObjectSource(source);
+  const rows = world.warehouse.rows(target.table) ?? [];
+  for (const object of world.objects.values()) {
+    if (pattern.match(object.name).kind === "match" && !rows.includes(rowOf(object)))
+      fail(`${formatTable(target.table)} lacks ${rowOf(object)}`);
+  }
 }
 
 /** Whether every partition shows its objects as they are now; in overwrite mode, whether the table shows the newest. */

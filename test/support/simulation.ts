@@ -215,6 +215,7 @@ export function world(options: WorldOptions): World {
             call(`submit ${id} (${spec.kind})`, () =>
               sabotage?.skipsSubmit?.(labels) === true ? "accepted" : warehouse.submit(id, spec, labels),
             ),
+          dryRun: () => Promise.reject(new Error("nothing here asks what a query would read")),
           inspect: (id) => call(`inspect ${id}`, () => warehouse.inspect(id)),
           cancel: (id) => call(`cancel ${id}`, () => warehouse.cancel(id)),
           wait: (id, { timeoutMs, signal }) => {

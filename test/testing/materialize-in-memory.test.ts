@@ -1,7 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { asset, bigqueryTable, daily, dependsOn, materializeInMemory, PermanentError, secret } from "sluice";
+import {
+  asset,
+  bigqueryTable,
+  daily,
+  dependsOn,
+  materializeInMemory,
+  parquetFiles,
+  PermanentError,
+  secret,
+} from "sluice";
 import { z } from "zod";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { forum } from "../support/forum.ts";
+import { posts } from "../support/posts.ts";
 import { profiles } from "../support/profiles.ts";
 
 test("20 is high", async () => {
@@ -83,6 +96,20 @@ test("a config may be left out where it has defaults for all that it needs", () 
   assert.equal(calls.length, 3);
 });
 
+test("pages count as their rows, whichever I/O manager would store them", async () => {
+  const pages = asset({
+    key: "test/pages",
+    schema: z.object({ n: z.int() }),
+    ioManager: parquetFiles({ location: "gs://bucket", onInvalidRow: "discard" }),
+    *materialize() {
+      yield [{ n: 1 }, { n: 1.5 }];
+      yield { n: 2 };
+    },
+  });
+  const { rows, discarded } = await materializeInMemory(pages, {});
+  assert.deepEqual([rows, discarded.map(({ row }) => row)], [[{ n: 1 }, { n: 2 }], [2]]);
+});
+
 test("what a run would refuse is refused", async () => {
   const given = { inputs: { scores }, partition: "2024-05-02", config: { least: 3 } };
   const code = (expected: string) => (error: unknown) => error instanceof PermanentError && error.code === expected;
@@ -112,6 +139,52 @@ test("an asset without an I/O manager gives what it says of itself", async () =>
     rows: [],
     metadata: { token: "t", key: 32 },
     discarded: [],
+    checkpoints: [],
+    logs: [],
     dataVersion: "v1",
   });
+});
+
+test("a crawl goes on from the page that was saved", async (t) => {
+  const server = createServer(({ url }, response) => {
+    const page = Number(url?.split("=")[1]);
+    response.end(JSON.stringify(page > 4 ? [] : [{ id: page, title: `page ${page}` }]));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo; // it listens on a port
+  const resources = { forum: `http://127.0.0.1:${port}` };
+  const { rows, checkpoints } = await materializeInMemory(posts, { resources, checkpoint: 3 });
+  assert.deepEqual(
+    [rows.map(({ id }) => id), checkpoints],
+    [
+      [3, 4],
+      [4, 5],
+    ],
+  );
+  const all = await materializeInMemory(posts, { resources });
+  assert.deepEqual(all.checkpoints, [2, 3, 4, 5]);
+});
+
+test("an output of a multi-asset gives its own rows, and is skipped at the version that is shown", async (t) => {
+  const threads = [
+    { id: 1, title: "hello", replies: ["hi", "good day"] },
+    { id: 2, title: "bye", replies: [] },
+  ];
+  const server = createServer((_, response) => {
+    response.setHeader("etag", "v1");
+    response.end(JSON.stringify(threads));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo; // it listens on a port
+  const given = { resources: { address: `http://127.0.0.1:${port}` } };
+  const { rows, dataVersion } = await materializeInMemory(forum.outputs.replies, given);
+  assert.deepEqual(
+    rows.map(({ text }) => text),
+    ["hi", "good day"],
+  );
+  assert.equal(dataVersion, "v1");
+  const skipped = await materializeInMemory(forum.outputs.threads, { ...given, shown: "v1" });
+  assert.deepEqual([skipped.rows, skipped.skipped], [[], "unchanged"]);
 });

@@ -8,8 +8,19 @@ import { valueWriter } from "./values.ts";
 
 export interface Codec {
   readonly name: ColumnMetadata["codec"];
+  /** The result is a copy, whatever becomes of the bytes. */
   compress(bytes: Uint8Array): Uint8Array;
 }
+
+export const UNCOMPRESSED: Codec = Object.freeze({
+  name: "UNCOMPRESSED",
+  compress: (bytes: Uint8Array) => bytes.slice(),
+});
+
+/** What takes more than this part of its size after compression is not worth its time, nor that of its readers. */
+const WORTH_IT = 0.9;
+/** Less than this tells nothing. */
+const TRIAL_BYTES = 65_536;
 
 export interface ChunkWriter {
   /** Appends a value that is there, which for a column with levels follows its `level`. */
@@ -33,7 +44,7 @@ export interface ChunkOptions {
   readonly onFull: () => void;
 }
 
-export function chunkWriter(leaf: Leaf, { codec, pageBytes, encoder, onFull }: ChunkOptions): ChunkWriter {
+export function chunkWriter(leaf: Leaf, { codec: first, pageBytes, encoder, onFull }: ChunkOptions): ChunkWriter {
   const { maxDefinition, maxRepetition, column, element } = leaf;
   const values = valueWriter(column.type, leaf.name, encoder);
   const definitions: Integers = { items: new Uint8Array(1024), length: 0 };
@@ -42,6 +53,8 @@ export function chunkWriter(leaf: Leaf, { codec, pageBytes, encoder, onFull }: C
   const body = sink();
   // A column whose texts do not repeat in one row group is taken to be so in the next ones too.
   let dictionary: Dictionary | undefined = column.type === "STRING" ? textDictionary(encoder) : undefined;
+  // Nor is one compressed in the next row groups that hardly shrinks in one.
+  let codec = first;
   let entries: Uint8Array | undefined;
   let entryCount = 0;
   let parts: Uint8Array[] = [];
@@ -146,35 +159,36 @@ export function chunkWriter(leaf: Leaf, { codec, pageBytes, encoder, onFull }: C
       endPage();
       const used = dictionary === undefined ? entries : dictionary.entries();
       const count = dictionary === undefined ? entryCount : dictionary.size();
-      const first =
+      const head =
         used === undefined || total === 0
           ? []
           : addPage(used, {
               type: "DICTIONARY_PAGE",
               dictionary_page_header: { num_values: count, encoding: "PLAIN" },
             });
-      const firstLength = first.reduce((sum, part) => sum + part.length, 0);
+      const headLength = head.reduce((sum, part) => sum + part.length, 0);
       const range = values.range();
       const metadata: ColumnMetadata = {
         type: element.type ?? "BYTE_ARRAY",
         encodings: [
           "RLE",
-          ...(isPlain || first.length > 0 ? (["PLAIN"] as const) : []),
-          ...(first.length > 0 ? (["RLE_DICTIONARY"] as const) : []),
+          ...(isPlain || head.length > 0 ? (["PLAIN"] as const) : []),
+          ...(head.length > 0 ? (["RLE_DICTIONARY"] as const) : []),
         ],
         path_in_schema: [...leaf.path],
         codec: codec.name,
         num_values: BigInt(total),
         total_uncompressed_size: BigInt(uncompressed),
         total_compressed_size: BigInt(compressed),
-        data_page_offset: BigInt(offset + firstLength),
-        ...(first.length > 0 ? { dictionary_page_offset: BigInt(offset) } : {}),
+        data_page_offset: BigInt(offset + headLength),
+        ...(head.length > 0 ? { dictionary_page_offset: BigInt(offset) } : {}),
         statistics: {
           null_count: BigInt(total - presentInChunk),
           ...(range === undefined ? {} : { min_value: range.min, max_value: range.max }),
         },
       };
-      const taken = { parts: [...first, ...parts], metadata };
+      const taken = { parts: [...head, ...parts], metadata };
+      if (uncompressed >= TRIAL_BYTES && compressed > uncompressed * WORTH_IT) codec = UNCOMPRESSED;
       values.reset();
       dictionary?.reset();
       entries = undefined;

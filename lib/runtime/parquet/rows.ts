@@ -1,6 +1,7 @@
 /** Takes rows apart into their columns' values, with the levels by which readers put them together again. */
 import { PermanentError } from "../../core/errors.ts";
 import type { Column } from "../../core/table.ts";
+import { eachProperty } from "../../core/unrolled.ts";
 import type { ChunkWriter } from "./chunk.ts";
 import { leafOf, type Leaf } from "./schema.ts";
 
@@ -39,13 +40,7 @@ export function rowSplitter(columns: readonly Column[], writerOf: (leaf: Leaf) =
     return struct(column, fields, parents.filter(({ mode }) => mode === "REPEATED").length + 1);
   };
 
-  const nodes = columns.map((column) => nodeOf(column, []));
-  return {
-    chunks,
-    put(row) {
-      for (const { name, put } of nodes) put(row[name], 0, 0);
-    },
-  };
+  return { put: eachProperty(columns.map((column) => nodeOf(column, []))), chunks };
 }
 
 function scalar(leaf: Leaf, chunk: ChunkWriter): Node {

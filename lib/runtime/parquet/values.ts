@@ -171,33 +171,33 @@ interface Range {
 
 /** A range that leaves out a NaN, or an integer that no number is exactly, would mislead a reader: it is dropped. */
 function rangeOf(): Range {
-  let min = Infinity;
-  let max = -Infinity;
+  // In variables, every new bound would be an object of its own.
+  const bounds = Float64Array.of(Infinity, -Infinity);
   let known = true;
+  const see = (value: number): void => {
+    if (value < (bounds[0] ?? 0)) bounds[0] = value;
+    if (value > (bounds[1] ?? 0)) bounds[1] = value;
+    if (Number.isNaN(value)) known = false;
+  };
   return {
-    see(value) {
-      if (value < min) min = value;
-      if (value > max) max = value;
-      if (Number.isNaN(value)) known = false;
-    },
+    see,
     seeWide(value) {
       const number = Number(value);
-      if (!Number.isSafeInteger(number)) known = false;
-      else {
-        if (number < min) min = number;
-        if (number > max) max = number;
-      }
+      if (Number.isSafeInteger(number)) see(number);
+      else known = false;
     },
     drop() {
       known = false;
     },
     reset() {
-      min = Infinity;
-      max = -Infinity;
+      bounds.set([Infinity, -Infinity]);
       known = true;
     },
-    // Parquet wants the zeros of floats to be the outer ones.
-    take: () => (known && min <= max ? { min: min === 0 ? -0 : min, max: max === 0 ? 0 : max } : undefined),
+    take() {
+      const [min = 0, max = 0] = bounds;
+      // Parquet wants the zeros of floats to be the outer ones.
+      return known && min <= max ? { min: min === 0 ? -0 : min, max: max === 0 ? 0 : max } : undefined;
+    },
   };
 }
 

@@ -5,7 +5,7 @@
 import { snappyCompressor } from "hysnappy";
 import { DefinitionError } from "../../core/errors.ts";
 import type { Column } from "../../core/table.ts";
-import { chunkWriter, type Codec } from "./chunk.ts";
+import { chunkWriter, UNCOMPRESSED, type Codec } from "./chunk.ts";
 import { rowSplitter, type Row } from "./rows.ts";
 import { schemaElements } from "./schema.ts";
 import { footer, MAGIC, type RowGroup } from "./thrift.ts";
@@ -138,7 +138,7 @@ export async function* parquetStream(
 }
 
 function codecOf(compression: NonNullable<ParquetOptions["compression"]>): Codec {
-  if (compression === "none") return { name: "UNCOMPRESSED", compress: (bytes) => Uint8Array.from(bytes) };
+  if (compression === "none") return UNCOMPRESSED;
   if (compression === "snappy") return { name: "SNAPPY", compress: snappyCompressor() };
   return { name: compression.codec, compress: compression.compress };
 }

@@ -1,0 +1,79 @@
+/**
+ * Stubs: what a function must know of definitions whose code it does not carry. Importing an upstream must not import its code,
+ * so the build puts a stub in the place of another file's definition: it changes only when the upstream's key, table, columns
+ * or partitions do.
+ */
+import type { AssetDefinition } from "./asset.ts";
+import type { Definition } from "./definitions.ts";
+import { PARQUET_FILES } from "./custom-io-manager.ts";
+import { brand } from "./definition.ts";
+import { PermanentError } from "./errors.ts";
+import type { ParquetFiles } from "./parquet-files.ts";
+import { planOfFields } from "./row-plan.ts";
+import type { RowPlan } from "./row-plan.ts";
+import { rowShape } from "./row-shape.ts";
+import type { SensorDefinition } from "./sensor.ts";
+
+/** JSON. */
+export type Stub =
+  | (Pick<AssetDefinition, "key" | "previousKeys" | "external" | "target" | "partitions" | "source"> & {
+      readonly kind: "asset";
+      /** One that is all data; the code of an author's own would come along. */
+      readonly ioManager?: ParquetFiles;
+      readonly rows?: RowPlan;
+    })
+  | { readonly kind: "job"; readonly name: string }
+  | ({ readonly kind: "sensor" } & Pick<SensorDefinition, "name" | "watches" | "requests">)
+  | { readonly kind: "check"; readonly asset: string; readonly name: string };
+
+/** What other functions may know of the definition, and nothing of its code. Its `source` is for those who route objects. */
+export function stubOf(definition: Definition, options: { readonly source?: boolean } = {}): Stub {
+  switch (definition.kind) {
+    case "asset": {
+      const { kind, key, previousKeys, external, target, partitions, schema, ioManager } = definition;
+      const source = options.source === true ? definition.source : undefined;
+      return {
+        kind,
+        key,
+        ...(previousKeys === undefined ? {} : { previousKeys }),
+        ...(external === undefined ? {} : { external }),
+        ...(target === undefined ? {} : { target }),
+        ...(partitions === undefined ? {} : { partitions }),
+        ...(ioManager?.kind === PARQUET_FILES ? { ioManager } : {}),
+        ...(source === undefined ? {} : { source }),
+        ...(schema === undefined ? {} : { rows: planOfFields(rowShape(schema).fields) }),
+      };
+    }
+    case "check":
+      return { kind: definition.kind, asset: definition.asset, name: definition.name };
+    case "job":
+      return { kind: definition.kind, name: definition.name };
+    case "sensor": {
+      const { kind, name, watches, requests } = definition;
+      return { kind, name, watches, requests };
+    }
+  }
+}
+
+/** A definition in the stub's place: it can be referred to and its rows can be read, but it cannot run. */
+export function fromStub(stub: Stub): Readonly<Record<string, unknown>> {
+  const branded = { [brand]: true as const, ...stub };
+  if (stub.kind !== "asset") return Object.freeze(branded);
+  return Object.freeze({
+    ...branded,
+    stub: true,
+    owners: [],
+    tags: {},
+    kinds: [],
+    deps: [],
+    mappings: {},
+    inputs: {},
+    resources: {},
+    needs: [],
+    checks: [],
+    retry: {},
+    materialize(): never {
+      throw new PermanentError(`the code of ${stub.key} is not part of this function`, { code: "stub" });
+    },
+  });
+}
