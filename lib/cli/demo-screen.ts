@@ -62,7 +62,14 @@ export function openScreen(
 
   const width = (): number => Math.min(stream.columns ?? 80, 100) - 2 * MARGIN.length;
   /** The text in lines that leave room for a mark; as it is, with all its spaces, where it fits. */
-  const fitted = (text: string): string[] => (text.length <= width() - 2 ? [text] : wrapped(text, width() - 2));
+  const fitted = (text: string): string[] => {
+    const room = width() - 2;
+    if (text.length <= room) return [text];
+    // What goes on in another line stands below the words, not below their place in a tree or their mark.
+    const start = /^ *(?:[✓✗] )?/.exec(text)?.[0] ?? "";
+    const parts = wrapped(text.slice(start.length), room - start.length);
+    return parts.map((part, index) => (index === 0 ? start : " ".repeat(start.length)) + part.trimEnd());
+  };
   const line = (text: string): void => write(text === "" ? "" : `${MARGIN}${text}`);
 
   function verdict(good: boolean, text: string): void {
@@ -82,7 +89,7 @@ export function openScreen(
     act(heading, look) {
       acts += 1;
       write("");
-      write(`${paint(["bold", "cyan"], String(acts))}  ${paint("bold", heading)}`);
+      write(`${paint(["bold", "cyan"], String(acts).padEnd(2))} ${paint("bold", heading)}`);
       for (const part of wrapped(look, width())) line(paint("dim", part));
     },
 

@@ -12,6 +12,8 @@ import { runIdOf } from "../core/request.ts";
 import { watchBuckets } from "../local/bucket-watcher.ts";
 import { systemClock, systemRandom } from "../local/system-clock.ts";
 import type { ObjectInfo } from "../ports/object-store.ts";
+import { catalogOf } from "./catalog.ts";
+import { explainAsset } from "./commands/why.ts";
 import { openPlatform } from "./platform.ts";
 import type { Platform } from "./platform.ts";
 import { keepSweeping } from "./sweeper.ts";
@@ -48,6 +50,8 @@ export interface Stage {
   /** Waits for the end of a run that something else requests, or has requested. */
   ended(run: RunName): Promise<RunEnd>;
   startSensor(name: string): Promise<void>;
+  /** What `sluice why` says of the partition, line by line, and as a value. */
+  why(asset: string, partition: string): ReturnType<typeof explainAsset>;
   query(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** All of the history, oldest first. */
   history(): Promise<readonly StoredEvent[]>;
@@ -63,7 +67,8 @@ export async function openStage(options: {
   readonly onError: (error: unknown) => void;
 }): Promise<Stage> {
   const { home, definitions, signal, onError } = options;
-  const platform = await openPlatform({ home, definitions: () => definitions, onError });
+  // Files are moved into the bucket whole, so they need not rest for long.
+  const platform = await openPlatform({ home, definitions: () => definitions, settleMs: 50, onError });
   const { objects, events, bus } = platform;
   const clock = systemClock();
   const started = new Map<string, number>();
@@ -127,7 +132,7 @@ export async function openStage(options: {
   function asset(key: string): AssetDefinition {
     const found = definitions.assets.get(key);
     if (found === undefined) {
-      throw new PermanentError(`the demo needs the asset ${key}: put functions/flights.ts back`, { code: "no-asset" });
+      throw new PermanentError(`the demo needs the asset ${key}: put functions/ back as it was`, { code: "no-asset" });
     }
     return found;
   }
@@ -178,6 +183,8 @@ export async function openStage(options: {
     ended,
 
     startSensor: (name) => switchSensor({ events, clock, random: systemRandom() }, name, "running"),
+
+    why: (key, partition) => explainAsset(events, catalogOf({ definitions, problems: [] }), key, partition),
 
     async query(sql) {
       const result = await platform.warehouse.query(sql, { signal });

@@ -2,23 +2,24 @@
 import { readdir } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import type { EventType } from "../core/events.ts";
+import { CHAIN, chainRuns, compareChain } from "./demo-chain-verify.ts";
 import { FLIGHTS, ROUTES, flightsName, routesName } from "./demo-acts.ts";
-import { BROKEN, DAYS, LATE, MONTH, correction, sourceFile, withDuckdb } from "./demo-data.ts";
+import { BROKEN, DAYS, LATE, withMonth } from "./demo-data.ts";
+import type { Rows } from "./demo-data.ts";
 import type { Figure } from "./demo-screen.ts";
 import type { Stage } from "./demo-stage.ts";
 
 /** Everything that the demo promises. Whoever shows it compares the two texts of each figure. */
 export async function verify(stage: Stage): Promise<readonly Figure[]> {
   await stage.platform.settle();
-  return [...(await compareTables(stage.query)), ...(await runs(stage)), ...(await leftovers(stage))];
+  return [
+    ...(await compareTables(stage.query)),
+    ...(await compareChain(stage.query)),
+    ...(await importRuns(stage)),
+    ...(await chainRuns(stage)),
+    ...(await leftovers(stage)),
+  ];
 }
-
-/** The month as it should be: the correction is applied where the rows are read. */
-const MONTH_AS_CORRECTED = `
-  SELECT date, origin, destination, distance,
-         CASE WHEN ${correction.delayed} THEN delay + ${correction.minutes} ELSE delay END AS delay
-  FROM read_parquet('${sourceFile.replaceAll("'", "''")}')
-  WHERE strftime(date, '%Y-%m') = '${MONTH}' AND NOT (${correction.withdrawn})`;
 
 /** Runs the same on both sides. The product ties each delay to its own distance. */
 const BY_DAY = (table: string): string =>
@@ -27,22 +28,16 @@ const BY_DAY = (table: string): string =>
 const BY_ROUTE = (table: string): string =>
   `SELECT COUNT(*) AS n, SUM(flights) AS flights, SUM(CAST(ROUND(mean_delay * 100) AS INT64)) AS delay FROM ${table}`;
 
-type Rows = readonly Readonly<Record<string, unknown>>[];
-
 /** The rows of both tables, as `query` finds them, against those of the source. */
 export async function compareTables(query: Stage["query"]): Promise<Figure[]> {
-  const source = await withDuckdb(async (connection) => {
-    await connection.run(`CREATE VIEW month AS ${MONTH_AS_CORRECTED}`);
-    const read = async (sql: string): Promise<Rows> => (await connection.runAndReadAll(sql)).getRowObjects();
-    return {
-      days: await read(BY_DAY("month")),
-      routes: await read(
-        BY_ROUTE(
-          "(SELECT origin, destination, count(*) AS flights, round(avg(delay), 2) AS mean_delay FROM month GROUP BY ALL)",
-        ),
+  const source = await withMonth(async (read) => ({
+    days: await read(BY_DAY("month")),
+    routes: await read(
+      BY_ROUTE(
+        "(SELECT origin, destination, count(*) AS flights, round(avg(delay), 2) AS mean_delay FROM month GROUP BY ALL)",
       ),
-    };
-  });
+    ),
+  }));
   const days = await query(BY_DAY("transport.flights"));
   const routes = await query(BY_ROUTE("transport.routes"));
   const agree = (column: string): string => {
@@ -71,24 +66,26 @@ export async function compareTables(query: Stage["query"]): Promise<Figure[]> {
 }
 
 /** The history, counted: what was dropped, and what became of it. */
-async function runs(stage: Stage): Promise<Figure[]> {
+async function importRuns(stage: Stage): Promise<Figure[]> {
   const history = await stage.history();
-  const count = (type: EventType, key?: string): string =>
-    format(history.filter((event) => event.type === type && (key === undefined || event.asset === key)).length);
-  const started = history.filter((event) => event.type === "run.started" && event.kind === "asset").length;
+  const count = (type: EventType, ...keys: readonly string[]): string =>
+    format(history.filter((event) => event.type === type && keys.includes(event.asset ?? "")).length);
   const loaded = await loadedPartitions(stage, FLIGHTS);
-  // A file each, the correction, and the request by hand; of routes also the web page.
-  const [flights, routes] = [DAYS.length + 2, DAYS.length + 1];
+  // A file each, the correction, the three that were sent again, and the request by hand; of routes also the web page.
+  const [flights, routes] = [DAYS.length + 5, DAYS.length + 1];
+  const ticks = history.filter(({ type }) => type === "sensor.ticked").length;
   return [
     { what: "flights: partitions", expected: format(DAYS.length), found: format(loaded) },
-    { what: "runs of both assets", expected: format(flights + routes), found: format(started) },
-    // The correction is one more; the request by hand changed nothing.
+    { what: "flights: runs", expected: format(flights), found: count("run.started", FLIGHTS) },
+    // The request by hand changed nothing.
     { what: "flights: materializations", expected: format(flights - 1), found: count("materialized", FLIGHTS) },
+    { what: "routes: runs", expected: format(routes), found: count("run.started", ROUTES) },
     // The late day and the web page are none.
     { what: "routes: materializations", expected: format(routes - 2), found: count("materialized", ROUTES) },
-    { what: "runs skipped", expected: "2", found: count("run.skipped") },
-    { what: "runs failed", expected: "1", found: count("run.failed") },
-    { what: "ticks of the clean-up sensors", expected: "2", found: count("sensor.ticked") },
+    { what: "imports skipped", expected: "2", found: count("run.skipped", FLIGHTS, ROUTES) },
+    { what: "imports failed", expected: "1", found: count("run.failed", FLIGHTS, ROUTES) },
+    // The last day of both, and the three that were sent again.
+    { what: "ticks of the clean-up sensors", expected: "5", found: format(ticks) },
   ];
 }
 
@@ -115,7 +112,8 @@ async function leftovers(stage: Stage): Promise<Figure[]> {
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll(sep, "/"));
   const dropped = DAYS.length * 2 + 1;
   const deleted = (await stage.history()).filter(({ type }) => type === "object.deleted").length;
-  const raw = await Array.fromAsync(stage.platform.warehouse.list({ dataset: "transport_raw" }));
+  const tablesOf = async (dataset: string): Promise<string> =>
+    format((await Array.fromAsync(stage.platform.warehouse.list({ dataset }))).length);
   return [
     { what: "objects deleted", expected: format(dropped - expected.size), found: format(deleted) },
     { what: "objects kept", expected: format(expected.size), found: format(found.length) },
@@ -124,7 +122,8 @@ async function leftovers(stage: Stage): Promise<Figure[]> {
       expected: format(expected.size),
       found: format(found.filter((name) => expected.has(name)).length),
     },
-    { what: "raw tables kept, and no staging", expected: format(routesKept.length), found: format(raw.length) },
+    { what: "raw tables, and no staging", expected: format(routesKept.length), found: await tablesOf("transport_raw") },
+    { what: "tables, and no staging", expected: format(2 + CHAIN.length), found: await tablesOf("transport") },
   ];
 }
 

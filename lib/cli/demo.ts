@@ -16,6 +16,7 @@ import {
   webPageComes,
 } from "./demo-acts.ts";
 import type { Scene } from "./demo-acts.ts";
+import { chainHasFollowed, rightFileComes, secondsCome } from "./demo-chain-acts.ts";
 import { prepareDrops } from "./demo-data.ts";
 import { openScreen, seconds } from "./demo-screen.ts";
 import type { Screen } from "./demo-screen.ts";
@@ -97,6 +98,9 @@ async function play(home: string, screen: Screen, signal: AbortSignal): Promise<
     await webPageComes(scene);
     await cleanUp(scene);
     await askTheTable(scene);
+    await chainHasFollowed(scene);
+    await secondsCome(scene);
+    await rightFileComes(scene);
     screen.act("The reckoning", "Every figure again, computed from the source file by a DuckDB alone.");
     screen.figures(await verify(stage));
   } finally {
