@@ -1,0 +1,214 @@
+/** Tables by BigQuery's REST API: looked at, made, extended, dropped, listed. */
+import { PermanentError, RetryableError } from "../core/errors.ts";
+import { formatTable } from "../core/table.ts";
+import type { Column, Destination, TableRef, TimePartitioning } from "../core/table.ts";
+import { BigqueryRefusal, refused, type Api } from "./bigquery-api.ts";
+import type { CopyTables } from "./bigquery-copy.ts";
+import { page, read, rowPolicies, tableList, tableResource, type TableResource } from "./bigquery-resources.ts";
+import {
+  checkDecorator,
+  columnsOf,
+  fieldOf,
+  hasPolicyTags,
+  invalid,
+  isView,
+  partitioningOf,
+  pathOf,
+  referenceOf,
+  timePartitioning,
+  type Naming,
+} from "./bigquery-tables.ts";
+
+export interface TableStore extends CopyTables {
+  extend(table: TableRef, columns: readonly Column[], etag: string): Promise<void>;
+  drop(table: Destination): Promise<boolean>;
+  list(dataset: { readonly project?: string; readonly dataset: string }, prefix: string): AsyncIterable<TableRef>;
+  /** Lets a table that nobody changed since `changedBefore` live until `expiresAt`, where it would end earlier or never. */
+  expire(table: TableRef, expiresAt: number, changedBefore: number): Promise<void>;
+}
+
+export function tableStore(api: Api, naming: Naming): TableStore {
+  async function get(table: Destination): Promise<TableResource | undefined> {
+    const { partition: _, ...whole } = table;
+    const reference = referenceOf(naming, whole);
+    try {
+      const { body } = await api({ method: "GET", path: pathOf(reference), project: reference.projectId });
+      return read(tableResource, body, formatTable(whole));
+    } catch (error) {
+      if (error instanceof BigqueryRefusal && error.status === 404) return undefined;
+      throw refused(error, formatTable(whole));
+    }
+  }
+
+  async function* partitions(table: Destination): AsyncGenerator<string> {
+    const { partition: _, ...whole } = table;
+    const reference = referenceOf(naming, { ...whole, partition: "__PARTITIONS_SUMMARY__" });
+    for (let pageToken: string | undefined; ;) {
+      const query = { selectedFields: "partition_id", maxResults: 10_000, pageToken };
+      const path = `${pathOf(reference)}/data`;
+      const { body } = await api({ method: "GET", path, project: reference.projectId, query }).catch(
+        (error: unknown) => {
+          throw refused(error, formatTable(whole));
+        },
+      );
+      const found = read(page, body, formatTable(whole));
+      for (const { f = [] } of found.rows ?? []) yield String(f[0]?.v);
+      pageToken = found.pageToken;
+      if (pageToken === undefined || pageToken === "") return;
+    }
+  }
+
+  return {
+    get,
+    partitions,
+
+    async isProtected(table, resource) {
+      if (hasPolicyTags(resource.schema?.fields)) return true;
+      const { partition: _, ...whole } = table;
+      const reference = referenceOf(naming, whole);
+      try {
+        const path = `${pathOf(reference)}/rowAccessPolicies`;
+        const { body } = await api({ method: "GET", path, project: reference.projectId, query: { pageSize: 1 } });
+        return (read(rowPolicies, body, formatTable(whole)).rowAccessPolicies ?? []).length > 0;
+      } catch (error) {
+        // An account that may not see row policies may not take them away either: BigQuery refuses the job.
+        if (error instanceof BigqueryRefusal && (error.status === 403 || error.status === 404)) return false;
+        throw refused(error, formatTable(whole));
+      }
+    },
+
+    async create(table, source, partitioning: TimePartitioning) {
+      const { partition: _, ...whole } = table;
+      const reference = referenceOf(naming, whole);
+      const body = {
+        tableReference: reference,
+        schema: { fields: source.schema?.fields ?? [] },
+        timePartitioning: timePartitioning(partitioning),
+        ...(source.clustering === undefined ? {} : { clustering: source.clustering }),
+      };
+      const { datasetId, projectId: project } = reference;
+      try {
+        const made = await api({ method: "POST", path: `/datasets/${datasetId}/tables`, project, body });
+        return read(tableResource, made.body, formatTable(whole));
+      } catch (error) {
+        const there = error instanceof BigqueryRefusal && error.status === 409 ? await get(whole) : undefined;
+        if (there !== undefined) return there;
+        // Its reason becomes the copy's.
+        if (error instanceof BigqueryRefusal)
+          throw new PermanentError(`${formatTable(whole)}: ${error.message}`, { code: error.reason, cause: error });
+        throw error;
+      }
+    },
+
+    async extend(table, columns, etag) {
+      const shown = formatTable(table);
+      const required = columns.find(({ mode }) => mode === "REQUIRED");
+      if (required !== undefined) {
+        const name = JSON.stringify(required.name);
+        throw new PermanentError(`${shown}: the new column ${name} cannot be required; make it nullable`, {
+          code: "bad-input",
+        });
+      }
+      const now = await get(table);
+      if (now === undefined) throw new PermanentError(`${shown}: no such table`, { code: "not-found" });
+      const changed = `${shown}: the table has changed since it was described; describe it again`;
+      if (now.etag !== etag) throw new RetryableError(changed);
+      const taken = new Set(columnsOf(now).map(({ name }) => name.toLowerCase()));
+      for (const { name } of columns) {
+        if (taken.has(name.toLowerCase()))
+          throw new PermanentError(`${shown}: the column name ${JSON.stringify(name)} is there twice`, {
+            code: "bad-input",
+          });
+        taken.add(name.toLowerCase());
+      }
+      // The columns that are there go back as they came, descriptions and policy tags included.
+      const fields = [...(now.schema?.fields ?? []), ...columns.map(fieldOf)];
+      const reference = referenceOf(naming, table);
+      const { projectId: project } = reference;
+      try {
+        await api({ method: "PATCH", path: pathOf(reference), project, etag, body: { schema: { fields } } });
+      } catch (error) {
+        if (error instanceof BigqueryRefusal && error.status === 412) {
+          // Perhaps by ourselves, in a try whose answer was lost: the next look at the table tells.
+          throw new RetryableError(changed, { cause: error });
+        }
+        throw refused(error, shown);
+      }
+    },
+
+    async drop(table) {
+      const shown = formatTable(table);
+      const reference = referenceOf(naming, table);
+      if (table.partition !== undefined && !(await hasPartition(table, table.partition))) return false;
+      try {
+        await api({ method: "DELETE", path: pathOf(reference), project: reference.projectId });
+        return true;
+      } catch (error) {
+        // After a lost answer, what is gone was ours to drop.
+        if (error instanceof BigqueryRefusal && error.status === 404) return error.repeated;
+        throw refused(error, shown);
+      }
+    },
+
+    async *list({ project, dataset }, prefix) {
+      const { projectId, datasetId } = referenceOf(naming, {
+        ...(project === undefined ? {} : { project }),
+        dataset,
+        table: "any",
+      });
+      const names: string[] = [];
+      for (let pageToken: string | undefined; ;) {
+        const query = { maxResults: 1_000, pageToken };
+        const path = `/datasets/${datasetId}/tables`;
+        const answer = await api({ method: "GET", path, project: projectId, query }).catch((error: unknown) => {
+          if (error instanceof BigqueryRefusal && error.status === 404) return undefined;
+          throw refused(error, `dataset ${dataset}`);
+        });
+        if (answer === undefined) return;
+        const found = read(tableList, answer.body, `dataset ${dataset}`);
+        for (const { tableReference } of found.tables ?? [])
+          if (tableReference.tableId.startsWith(prefix)) names.push(tableReference.tableId);
+        pageToken = found.nextPageToken;
+        if (pageToken === undefined || pageToken === "") break;
+      }
+      // By name, whatever order the service has.
+      for (const table of names.sort((a, b) => (a < b ? -1 : 1)))
+        yield { ...(project === undefined ? {} : { project }), dataset, table };
+    },
+
+    async expire(table, expiresAt, changedBefore) {
+      const reference = referenceOf(naming, table);
+      const { projectId: project } = reference;
+      for (let round = 0; round < 5; round++) {
+        const now = await get(table);
+        if (now === undefined || isView(now) || (now.lastModifiedTime ?? 0) > changedBefore) return;
+        if (now.expirationTime !== undefined && now.expirationTime >= expiresAt) return;
+        const body = { expirationTime: String(expiresAt) };
+        try {
+          await api({ method: "PATCH", path: pathOf(reference), project, etag: now.etag, body });
+          return;
+        } catch (error) {
+          if (!(error instanceof BigqueryRefusal)) throw error;
+          if (error.status === 404) return;
+          if (error.status !== 412) throw refused(error, formatTable(table));
+        }
+      }
+      throw new RetryableError(`${formatTable(table)}: its expiry could not be set, because it keeps changing`);
+    },
+  };
+
+  async function hasPartition(table: Destination, partition: string): Promise<boolean> {
+    const resource = await get(table);
+    if (resource === undefined) return false;
+    const partitioning = partitioningOf(resource);
+    if (partitioning === undefined)
+      throw new PermanentError(`${formatTable(table)}: the table is not partitioned`, { code: "bad-input" });
+    try {
+      checkDecorator(partition, partitioning);
+    } catch (error) {
+      throw error instanceof PermanentError ? invalid(`${formatTable(table)}: ${error.message}`) : error;
+    }
+    for await (const one of partitions(table)) if (one === partition) return true;
+    return false;
+  }
+}

@@ -1,0 +1,243 @@
+/** The steps about BigQuery: what its job ids, copies and dispositions do. */
+import { at, CannotTry, inside, listAt, needed, pause } from "./probe-rest.ts";
+import type { Json, RestAnswer } from "./probe-rest.ts";
+import type { Desk, Finding, ProbeStep } from "./probe.ts";
+
+/** The probe's own dataset; its tables go within an hour, whatever becomes of the probe. */
+export function datasetOf({ id }: Pick<Desk, "id">): string {
+  return `sluice_probe_${id}`;
+}
+
+function dataset(desk: Desk): Promise<string> {
+  return desk.once("dataset", async () => {
+    const name = datasetOf(desk);
+    desk.atEnd(`the dataset ${name}`, ({ bigquery }) =>
+      bigquery({ method: "DELETE", path: `/datasets/${name}`, query: { deleteContents: "true" } }),
+    );
+    const reference = { projectId: desk.project, datasetId: name };
+    const life = { location: desk.location, defaultTableExpirationMs: "3600000" };
+    const body = { datasetReference: reference, ...life };
+    needed(await desk.bigquery({ method: "POST", path: "/datasets", body }), `making the dataset ${name}`);
+    return name;
+  });
+}
+
+type Configuration = Readonly<Record<string, unknown>>;
+
+const insert = (desk: Desk, jobId: string, configuration: Configuration): Promise<RestAnswer> => {
+  const jobReference = { projectId: desk.project, jobId, location: desk.location };
+  return desk.bigquery({ method: "POST", path: "/jobs", body: { jobReference, configuration } });
+};
+
+const find = (desk: Desk, jobId: string): Promise<RestAnswer> =>
+  desk.bigquery({ path: `/jobs/${jobId}`, query: { location: desk.location } });
+
+/** The job when it has ended, however. */
+async function ended(desk: Desk, jobId: string): Promise<Json> {
+  for (const until = Date.now() + desk.patienceMs; Date.now() < until; await pause(300, desk.signal)) {
+    const { body } = needed(await find(desk, jobId), `looking at the job ${jobId}`);
+    if (at(body, "status", "state") === "DONE") return body;
+  }
+  throw new CannotTry(`the job ${jobId} did not end within ${desk.patienceMs / 1000} s`);
+}
+
+const errorOf = (job: Json): string | undefined => at(job, "status", "errorResult", "message");
+
+/** A job that a step needs to begin with. */
+async function prepared(desk: Desk, jobId: string, configuration: Configuration): Promise<Json> {
+  needed(await insert(desk, jobId, configuration), `inserting the job ${jobId}`);
+  const job = await ended(desk, jobId);
+  const error = errorOf(job);
+  if (error !== undefined) throw new CannotTry(`the job ${jobId} failed: ${error}`);
+  return job;
+}
+
+const query = (sql: string, more: Configuration = {}): Configuration => ({
+  query: { query: sql, useLegacySql: false, maximumBytesBilled: "100000000", ...more },
+});
+
+const reference = ({ project, id }: Desk, tableId: string): Configuration => ({
+  projectId: project,
+  datasetId: datasetOf({ id }),
+  tableId,
+});
+
+/** Rows of a query, into a table or a partition of it. */
+const into = (desk: Desk, table: string, sql: string, writeDisposition: string): Configuration =>
+  query(sql, { destinationTable: reference(desk, table), writeDisposition });
+
+async function makeTable(desk: Desk, table: string, names: Readonly<Record<string, string>>, daily: boolean) {
+  const body = {
+    tableReference: reference(desk, table),
+    schema: { fields: Object.entries(names).map(([name, type]) => ({ name, type, mode: "NULLABLE" })) },
+    ...(daily ? { timePartitioning: { type: "DAY" } } : {}),
+  };
+  const path = `/datasets/${await dataset(desk)}/tables`;
+  needed(await desk.bigquery({ method: "POST", path, body }), `making the table ${table}`);
+}
+
+/** The first row of a query, as texts. */
+async function rowOf(desk: Desk, jobId: string, sql: string): Promise<readonly (string | undefined)[]> {
+  await prepared(desk, jobId, query(sql));
+  const answer = await desk.bigquery({ path: `/queries/${jobId}`, query: { location: desk.location } });
+  const { body } = needed(answer, `reading the rows of ${jobId}`);
+  return listAt(body, "rows", 0, "f").map((cell) => at(cell, "v"));
+}
+
+const named = ({ project, id }: Desk, table: string): string => `\`${project}.${datasetOf({ id })}.${table}\``;
+const job = ({ id }: Desk, name: string): string => `sluice_probe_${id}_${name}`;
+const holds = (condition: boolean, saw: string): Finding => ({ holds: condition, saw });
+const shown = ({ status, text }: RestAnswer): string => (status < 300 ? `${status}` : `${status} ${text}`);
+
+export const bigquerySteps: readonly ProbeStep[] = [
+  {
+    name: "job-id-across-types",
+    relies: "a query under the id of a load is refused as a duplicate, so that it can settle who has published",
+    where: "lib/runtime/publish.ts, settle",
+    async try(desk) {
+      await dataset(desk);
+      const id = job(desk, "load");
+      const bucket = desk.bucket ?? `sluice-probe-${desk.id}`;
+      // There is no such file, and the job fails: its id is that of a load all the same.
+      const load = {
+        sourceUris: [`gs://${bucket}/sluice_probe_${desk.id}/nothing.json`],
+        sourceFormat: "NEWLINE_DELIMITED_JSON",
+        schema: { fields: [{ name: "n", type: "INT64", mode: "NULLABLE" }] },
+        destinationTable: reference(desk, "loaded"),
+      };
+      needed(await insert(desk, id, { load }), "inserting a load");
+      const answer = await insert(desk, id, query("SELECT 1 AS n"));
+      return holds(answer.status === 409, `a query under a load's id: ${shown(answer)}`);
+    },
+  },
+  {
+    name: "labels-after-409",
+    relies: "a job that is met as a duplicate shows the labels of whoever inserted it first",
+    where: "lib/gcp/bigquery-jobs.ts, insert",
+    async try(desk) {
+      const id = job(desk, "labels");
+      await prepared(desk, id, { ...query("SELECT 1 AS n"), labels: { sluice_probe: "first" } });
+      const again = await insert(desk, id, { ...query("SELECT 1 AS n"), labels: { sluice_probe: "second" } });
+      const { body } = needed(await find(desk, id), "looking at the job");
+      const label = at(body, "configuration", "labels", "sluice_probe");
+      return holds(again.status === 409 && label === "first", `${shown(again)}; the job's label: ${label ?? "none"}`);
+    },
+  },
+  {
+    name: "failed-id-stays-taken",
+    relies: "the id of a job that failed is taken for ever, so that another try needs another id",
+    where: "lib/runtime/warehouse-jobs.ts",
+    async try(desk) {
+      const id = job(desk, "failed");
+      const parameter = { name: "message", parameterType: { type: "STRING" }, parameterValue: { value: "on purpose" } };
+      const failing = query("SELECT ERROR(@message)", { parameterMode: "NAMED", queryParameters: [parameter] });
+      needed(await insert(desk, id, failing), "inserting a job that fails");
+      const error = errorOf(await ended(desk, id));
+      if (error === undefined) throw new CannotTry("SELECT ERROR(…) did not fail");
+      const answer = await insert(desk, id, query("SELECT 1 AS n"));
+      return holds(answer.status === 409, `a job under a failed one's id: ${shown(answer)}`);
+    },
+  },
+  {
+    name: "copy-partition-to-partition",
+    relies: "a copy job replaces one partition by that of another table, named by decorators, and no other",
+    where: "lib/gcp/bigquery-copy.ts, planPartition",
+    async try(desk) {
+      for (const table of ["from_parts", "to_parts"]) await makeTable(desk, table, { n: "INT64" }, true);
+      const fills = { from_parts$20240501: 1, to_parts$20240501: 2, to_parts$20240502: 3 };
+      for (const [table, n] of Object.entries(fills))
+        await prepared(desk, job(desk, `fill_${n}`), into(desk, table, `SELECT ${n} AS n`, "WRITE_TRUNCATE"));
+      const [sourceTable, destinationTable] = [
+        reference(desk, "from_parts$20240501"),
+        reference(desk, "to_parts$20240501"),
+      ];
+      const copy = { sourceTable, destinationTable, writeDisposition: "WRITE_TRUNCATE" };
+      const id = job(desk, "copy_part");
+      const answer = await insert(desk, id, { copy });
+      const error = answer.status < 300 ? errorOf(await ended(desk, id)) : shown(answer);
+      if (error !== undefined) return holds(false, error);
+      const sums = `SELECT SUM(n) AS s, COUNT(*) AS c FROM ${named(desk, "to_parts")}`;
+      const [sum, count] = await rowOf(desk, job(desk, "copy_part_rows"), sums);
+      return holds(sum === "4" && count === "2", `${count ?? "?"} rows that sum to ${sum ?? "?"} (2 and 4 expected)`);
+    },
+  },
+  {
+    name: "copy-into-missing-partition",
+    relies:
+      "a copy of a plain table fills a partition, by its decorator, that an ingestion-time table does not have yet",
+    where: "lib/gcp/bigquery-copy.ts, planPartition",
+    async try(desk) {
+      await makeTable(desk, "fresh_parts", { n: "INT64" }, true);
+      await prepared(desk, job(desk, "fill_plain"), into(desk, "plain", "SELECT 7 AS n", "WRITE_TRUNCATE"));
+      const [sourceTable, destinationTable] = [reference(desk, "plain"), reference(desk, "fresh_parts$20240503")];
+      const copy = { sourceTable, destinationTable, writeDisposition: "WRITE_TRUNCATE" };
+      const id = job(desk, "copy_fresh");
+      const answer = await insert(desk, id, { copy });
+      const error = answer.status < 300 ? errorOf(await ended(desk, id)) : shown(answer);
+      if (error !== undefined) return holds(false, error);
+      const sql = `SELECT COUNT(*) AS c FROM ${named(desk, "fresh_parts")} WHERE _PARTITIONTIME = TIMESTAMP '2024-05-03 00:00:00+00'`;
+      const [count] = await rowOf(desk, job(desk, "copy_fresh_rows"), sql);
+      return holds(count === "1", `${count ?? "?"} row in the partition (1 expected)`);
+    },
+  },
+  {
+    name: "write-truncate-data",
+    relies: "WRITE_TRUNCATE_DATA replaces all rows and keeps the table's columns, and with them its policy tags",
+    where: "lib/gcp/bigquery-warehouse.ts, load; lib/gcp/bigquery-copy.ts",
+    async try(desk) {
+      await makeTable(desk, "kept", { n: "INT64", note: "STRING" }, false);
+      await prepared(desk, job(desk, "fill_kept"), into(desk, "kept", "SELECT 1 AS n, 'a' AS note", "WRITE_APPEND"));
+      const id = job(desk, "truncate_data");
+      const answer = await insert(desk, id, into(desk, "kept", "SELECT 2 AS n", "WRITE_TRUNCATE_DATA"));
+      const error = answer.status < 300 ? errorOf(await ended(desk, id)) : shown(answer);
+      if (error !== undefined) return holds(false, error);
+      const { body } = needed(
+        await desk.bigquery({ path: `/datasets/${datasetOf(desk)}/tables/kept` }),
+        "looking at the table",
+      );
+      const columns = listAt(body, "schema", "fields").map((field) => at(field, "name") ?? "?");
+      const [sum, count] = await rowOf(
+        desk,
+        job(desk, "truncate_data_rows"),
+        `SELECT SUM(n) AS s, COUNT(*) AS c FROM ${named(desk, "kept")}`,
+      );
+      const good = columns.join() === "n,note" && sum === "2" && count === "1";
+      return holds(good, `columns ${columns.join(", ")}; ${count ?? "?"} row, ${sum ?? "?"}`);
+    },
+  },
+  {
+    name: "dry-run-names-dml-target",
+    relies: "a dry run of an INSERT, UPDATE, DELETE or MERGE names the table that it would change",
+    where: "lib/gcp/bigquery-authority.ts, checkDryRun",
+    async try(desk) {
+      await makeTable(desk, "dml", { n: "INT64" }, false);
+      const configuration = { ...query(`INSERT INTO ${named(desk, "dml")} (n) VALUES (1)`), dryRun: true };
+      const jobReference = { projectId: desk.project, location: desk.location };
+      const answer = await desk.bigquery({ method: "POST", path: "/jobs", body: { jobReference, configuration } });
+      const { body } = needed(answer, "a dry run");
+      const target = inside(body, "configuration", "query", "destinationTable");
+      const name = `${at(target, "datasetId") ?? "?"}.${at(target, "tableId") ?? "?"}`;
+      const kind = at(body, "statistics", "query", "statementType");
+      return holds(
+        name === `${datasetOf(desk)}.dml` && kind === "INSERT",
+        target === undefined ? `${kind ?? "?"}, and no destination table` : `${kind ?? "?"} into ${name}`,
+      );
+    },
+  },
+  {
+    name: "refused-insert",
+    relies: "of a job that is refused at once, what is found under its id and what a further insert answers agree",
+    where: "lib/gcp/bigquery-jobs.ts, insert",
+    async try(desk) {
+      const id = job(desk, "refused");
+      const first = await insert(desk, id, query("SELECT FROM WHERE"));
+      const kept = (await find(desk, id)).status === 200;
+      const again = await insert(desk, id, query("SELECT 1 AS n"));
+      const good = kept ? again.status === 409 : first.status >= 400 && again.status < 300;
+      return holds(
+        good,
+        `insert ${first.status}; the job is ${kept ? "kept" : "not kept"}; a further insert ${again.status}`,
+      );
+    },
+  },
+];

@@ -1,0 +1,2 @@
+/** Loaded with `import()`; see `auth.ts`. */
+export { BigQuery } from "@google-cloud/bigquery";

@@ -1,0 +1,2 @@
+/** Loaded with `import()`; see `auth.ts`. */
+export { FieldPath, FieldValue, Firestore, Timestamp } from "@google-cloud/firestore";

@@ -1,0 +1,2 @@
+/** Loaded with `import()`; see `auth.ts`. */
+export { CRC32C, Storage } from "@google-cloud/storage";
