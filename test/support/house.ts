@@ -26,13 +26,20 @@ interface Room {
 }
 
 /** The files of infra/ that only compute. */
-const PURE_INFRA = ["infra/compile", "infra/names", "infra/iam", "infra/plan"] as const;
+const PURE_INFRA = [
+  "infra/compile",
+  "infra/environments",
+  "infra/iam",
+  "infra/manifest",
+  "infra/names",
+  "infra/plan",
+] as const;
 const PURE_INFRA_ROOM: Room = {
   rooms: ["lib/core", ...PURE_INFRA],
   packages: ["zod"],
   node: false,
   remedy:
-    "Keep it pure: take what it needs as a value, and leave the machine to infra/gcloud.ts, deploy and environments.",
+    "Keep it pure: take what it needs as a value, and leave the machine to infra/gcloud.ts and deploy, or to lib/cli.",
 };
 
 export const HOUSE: Readonly<Record<string, Room>> = {
@@ -52,7 +59,7 @@ export const HOUSE: Readonly<Record<string, Room>> = {
   },
   "lib/runtime": {
     rooms: ["lib/core", "lib/ports"],
-    packages: ["zod", "hyparquet-writer", "hysnappy"],
+    packages: ["zod", "hyparquet", "hyparquet-writer", "hysnappy"],
     node: false,
     remedy: "The runtime reaches the world through lib/ports only: add what is missing to a port, or hand it in.",
   },
@@ -63,10 +70,17 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     remedy: "A factory composes definitions of lib/core over lib/ports: use a port, or move the rule into lib/core.",
   },
   "lib/local": {
-    rooms: ["lib/core", "lib/ports"],
+    rooms: ["lib/core", "lib/ports", "lib/local/system-clock"],
     packages: ["@duckdb/node-api", "chokidar", "re2js", "zod"],
     node: true,
     remedy: "An adapter knows core, ports and its own SDK; whatever joins several of them belongs into lib/cli.",
+  },
+  /** Needed on one machine and in the cloud alike. */
+  "lib/local/system-clock": {
+    rooms: ["lib/ports"],
+    packages: [],
+    node: true,
+    remedy: "The machine's clock and chance need nothing but Node.",
   },
   "lib/gcp": {
     rooms: ["lib/core", "lib/ports"],
@@ -100,9 +114,17 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     computed: true,
     remedy: "Load the cloud where it is used: `const { … } = await import(…)`, so that local work never loads its SDK.",
   },
+  "lib/cloud": {
+    rooms: ["lib/core", "lib/ports", "lib/runtime", "lib/gcp", "lib/local/system-clock"],
+    packages: ["@google-cloud/functions-framework", "zod"],
+    node: true,
+    computed: true,
+    remedy:
+      "The entry of deployed functions: it joins the runtime and the adapters of lib/gcp, which load their SDKs when used.",
+  },
   infra: {
     rooms: ["lib/core"],
-    packages: ["zod"],
+    packages: ["zod", "esbuild"],
     node: true,
     remedy: "infra/ turns definitions into plans: import from lib/core only, and let lib/cli hand in the rest.",
   },

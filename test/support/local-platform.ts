@@ -14,6 +14,7 @@ import { watchBuckets } from "../../lib/local/bucket-watcher.ts";
 import type { BucketWatcher } from "../../lib/local/bucket-watcher.ts";
 import { systemClock } from "../../lib/local/system-clock.ts";
 import type { ObjectInfo } from "../../lib/ports/object-store.ts";
+import { leftoversIn } from "./leftovers.ts";
 import type { Rows } from "./parquet.ts";
 
 export interface LocalPlatformOptions extends Partial<Omit<PlatformOptions, "definitions">> {
@@ -121,39 +122,7 @@ export async function localPlatform(options: LocalPlatformOptions): Promise<Loca
   };
 
   const leftovers = async (): Promise<readonly string[]> => {
-    const found: string[] = [];
-    const datasets = new Set<string>();
-    for (const asset of definitions.assets.values()) {
-      if (asset.target === undefined) continue;
-      const { table, stagingDataset } = asset.target;
-      datasets.add(table.dataset).add(stagingDataset ?? table.dataset);
-      const { items } = await events.partitions({ name: asset.key, limit: 1000 });
-      const slots = new Set([`${table.dataset}.${table.table}`]);
-      for (const partition of items) {
-        if (partition.holder !== undefined) found.push(`holder of ${asset.key} ${partition.partition}`);
-        if (partition.pending !== undefined) found.push(`pending on ${asset.key} ${partition.partition}`);
-        if (partition.finish !== undefined) found.push(`unfinished commit of ${asset.key} ${partition.partition}`);
-      }
-      const commits = (await history("materialized")).map((event) =>
-        event.type === "materialized" ? event.table : "",
-      );
-      for (const name of commits) if (name !== undefined) slots.add(name);
-      for (const slot of slots) {
-        if ((await events.get("slot", slot))?.intent !== undefined) found.push(`intent on ${slot}`);
-      }
-    }
-    for (const dataset of datasets) {
-      for await (const { table } of warehouse.list({ dataset })) {
-        if (table.includes("__staging")) found.push(`staging table ${dataset}.${table}`);
-      }
-    }
-    for (const due of await events.due({ now: Number.MAX_SAFE_INTEGER, limit: 1000 }))
-      found.push(`due run ${due.runId}`);
-    for (const run of await allRuns()) {
-      if (run.endedAt === undefined)
-        found.push(`${run.status} run of ${run.name} ${run.partition}: ${run.reason ?? ""}`);
-      if (run.outbox.length > 0) found.push(`outbox of ${run.name} ${run.partition}`);
-    }
+    const found = [...(await leftoversIn({ definitions, events, warehouse }))];
     for (const depth of bus.depth()) {
       if (Object.values(depth).some((value) => typeof value === "number" && value > 0))
         found.push(`messages ${JSON.stringify(depth)}`);

@@ -1,0 +1,302 @@
+/**
+ * The build: `dist/`, which holds every function. One platform bundle, split so that clients load when they are used, is shared
+ * by all; each of the author's modules is bundled by itself, so that a change in one leaves the bytes of all others alone; and
+ * one small unit a function says which modules it runs.
+ */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { basename, extname, join, relative, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build as bundle } from "esbuild";
+import type { BuildFailure, Metafile, Plugin } from "esbuild";
+import type { LoadedModule } from "../lib/core/collect.ts";
+import type { Definitions } from "../lib/core/definitions.ts";
+import { DefinitionError } from "../lib/core/errors.ts";
+import { stubOf } from "../lib/core/stub.ts";
+import type { Stub } from "../lib/core/stub.ts";
+import { unitsOf } from "../lib/core/units.ts";
+import type { Unit } from "../lib/core/units.ts";
+import { functionNameOf } from "./names.ts";
+import { slimPlugin } from "./slim-plugin.ts";
+import type { SlimOptions } from "./slim-plugin.ts";
+import { stubPlugin } from "./stub-plugin.ts";
+
+export interface BuildOptions {
+  /** The project's folder, absolute. */
+  readonly root: string;
+  /** What it is built into; emptied first. */
+  readonly outDir: string;
+  readonly definitions: Definitions;
+  /** The author's modules as they were loaded. */
+  readonly modules: readonly LoadedModule[];
+}
+
+export interface BuiltFunction {
+  readonly unit: Unit;
+  readonly name: string;
+  /** Of all bytes that it can load: 64 hexadecimal digits. */
+  readonly hash: string;
+  /** Bytes of its own modules and unit, beside the platform's. */
+  readonly bytes: number;
+  /** What its own modules consist of, the largest first. */
+  readonly contributors: readonly Contributor[];
+}
+
+/** A package, or a folder or file of the project. */
+export interface Contributor {
+  readonly name: string;
+  readonly bytes: number;
+}
+
+export interface BuildReport {
+  readonly functions: readonly BuiltFunction[];
+  /** Bytes that every function shares. */
+  readonly platformBytes: number;
+  readonly totalBytes: number;
+  /** The five that all bytes come from most. */
+  readonly contributors: readonly Contributor[];
+}
+
+/** ES modules that still offer what the CommonJS packages among them expect. */
+const BANNER =
+  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;';
+const COMMON = {
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node22",
+  outExtension: { ".js": ".mjs" },
+  metafile: true,
+  legalComments: "none",
+  // Identifiers stay: Firestore's REST transport looks classes up by their names, and keeping those apart costs more than it saves.
+  minifyWhitespace: true,
+  minifySyntax: true,
+  banner: { js: BANNER },
+  logLevel: "silent",
+  write: true,
+} as const;
+
+/** What the author's bundles take from the platform's instead of carrying it: one copy of each, in one process. */
+const SHARED: Readonly<Record<string, string>> = { sluice: "sluice", zod: "zod" };
+
+const here = import.meta.filename;
+const LIBRARY = resolve(import.meta.dirname, "..");
+const inLibrary = (path: string): string => fileURLToPath(new URL(`../lib/${path}${extname(here)}`, import.meta.url));
+
+/** Builds all functions. Throws `DefinitionError` for an import that cannot be bundled, with its place. */
+export async function build(options: BuildOptions): Promise<BuildReport> {
+  const { root, outDir, definitions, modules } = options;
+  await rm(outDir, { recursive: true, force: true });
+  await mkdir(join(outDir, "units"), { recursive: true });
+  const built = await bundleModules(root, outDir, modules);
+  const platform = await bundlePlatform(outDir, {
+    locales: await mentions(outDir, [...built.keys()], /\blocales\b/),
+  });
+  const below = (path: string): string => relative(outDir, resolve(LIBRARY, path)).replaceAll(sep, "/");
+  const platformHash = await hashOf(outDir, Object.keys(platform.outputs).map(below).sort());
+
+  const functions: BuiltFunction[] = [];
+  let unitBytes = 0;
+  for (const unit of unitsOf(definitions)) {
+    const name = functionNameOf(unit);
+    const source = unitModule(unit, definitions);
+    await writeFile(join(outDir, "units", `${name}.mjs`), source);
+    const parts = unit.files.map(moduleName);
+    const own = await hashOf(outDir, parts);
+    const hash = createHash("sha256").update(`${platformHash} ${own} ${source}`).digest("hex");
+    const outputs = parts.flatMap((part) => built.get(part) ?? []);
+    const bytes = Buffer.byteLength(source) + bytesOf(outputs);
+    unitBytes += Buffer.byteLength(source);
+    functions.push({ unit, name, hash, bytes, contributors: contributorsOf(outputs) });
+  }
+  await writeFile(join(outDir, "package.json"), packageJson());
+  const shared = Object.values(platform.outputs);
+  const everything = [...shared, ...built.values()];
+  return {
+    functions,
+    platformBytes: bytesOf(shared),
+    totalBytes: bytesOf(everything) + unitBytes,
+    contributors: contributorsOf(everything),
+  };
+}
+
+async function bundlePlatform(outDir: string, { locales }: SlimOptions): Promise<Metafile> {
+  const { metafile } = await bundle({
+    ...COMMON,
+    // Names in the bundle are relative to it, wherever the project is and the command was given.
+    absWorkingDir: LIBRARY,
+    entryPoints: {
+      index: inLibrary("cloud/main"),
+      sluice: inLibrary("index"),
+      stub: inLibrary("core/stub"),
+      zod: "zod",
+    },
+    splitting: true,
+    outdir: outDir,
+    chunkNames: "platform/[name]-[hash]",
+    plugins: [slimPlugin({ locales })],
+  });
+  return metafile;
+}
+
+type Output = Metafile["outputs"][string];
+
+/** Every module by itself. The result is what became of each, by its name below `outDir`. */
+async function bundleModules(
+  root: string,
+  outDir: string,
+  modules: readonly LoadedModule[],
+): Promise<ReadonlyMap<string, Output>> {
+  const loaded = new Map(modules.map(({ file, exports = {} }) => [join(root, file), exports]));
+  const entryPoints = modules.map(({ file }) => ({
+    in: join(root, file),
+    out: moduleName(file).replace(/\.mjs$/, ""),
+  }));
+  try {
+    const { metafile } = await bundle({
+      ...COMMON,
+      absWorkingDir: root,
+      entryPoints,
+      outdir: outDir,
+      plugins: [stubPlugin({ modules: loaded, library: STUB_LIBRARY }), sharedPlugin()],
+    });
+    const below = (path: string): string => relative(outDir, join(root, path)).replaceAll(sep, "/");
+    return new Map(Object.entries(metafile.outputs).map(([path, output]) => [below(path), output]));
+  } catch (error) {
+    throw asDefinitionError(error);
+  }
+}
+
+const STUB_LIBRARY = "sluice:stub";
+
+/** The author's bundles are in `modules/`, what they share is beside it. */
+function sharedPlugin(): Plugin {
+  return {
+    name: "sluice-shared",
+    setup(build) {
+      build.onResolve({ filter: /^(?:sluice|sluice:stub|zod)$/ }, ({ path }) => ({
+        path: `../${path === STUB_LIBRARY ? "stub" : (SHARED[path] ?? path)}.mjs`,
+        external: true,
+      }));
+    },
+  };
+}
+
+/** `functions/crm/accounts.ts` → `modules/crm.accounts.mjs`. */
+function moduleName(file: string): string {
+  const flat = file.replace(/^functions\//, "").replace(/\.m?ts$/, "");
+  return `modules/${flat.replaceAll("/", ".")}.mjs`;
+}
+
+/** What one function runs: its modules, and stubs of everything else that its definitions name. */
+function unitModule(unit: Unit, definitions: Definitions): string {
+  const imports = unit.files.map((file, index) => `import * as m${index} from "../${moduleName(file)}";`);
+  const modules = unit.files.map((file, index) => `{ file: ${JSON.stringify(file)}, exports: m${index} }`);
+  const stubs = stubsOf(unit, definitions).map((stub) => `fromStub(${JSON.stringify(stub)})`);
+  return [
+    'import { fromStub } from "../stub.mjs";',
+    ...imports,
+    `export const unit = ${JSON.stringify({ id: unit.id, kind: unit.kind, name: unit.name, subscriptions: unit.subscriptions })};`,
+    `export const modules = [${modules.join(", ")}];`,
+    `export const stubs = [${stubs.join(",\n")}];`,
+    "",
+  ].join("\n");
+}
+
+function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
+  const { assets, jobs, sensors, checks, places } = definitions;
+  const fileOf = (what: string): string => (places.get(what) ?? "").split(" ")[0] ?? "";
+  if (unit.kind === "reconcile" || unit.kind === "bucket") {
+    const watches = (bucket: string | undefined): boolean => unit.kind === "reconcile" || bucket === unit.name;
+    const routed = [...assets.values()].filter(
+      ({ source }) => unit.kind === "reconcile" || (source !== undefined && watches(source.bucket)),
+    );
+    const told = [...sensors.values()].filter(
+      (sensor) => unit.kind === "reconcile" || (sensor.watches.kind === "objects" && watches(sensor.watches.bucket)),
+    );
+    const known = unit.kind === "reconcile" ? [...jobs.values()] : [];
+    return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true }));
+  }
+  const own = new Set(unit.files);
+  const isOwn = (what: string): boolean => own.has(fileOf(what));
+  const wanted = new Set<string>();
+  const wantedJobs = new Set<string>();
+  for (const asset of assets.values()) if (isOwn(`asset ${asset.key}`)) asset.deps.forEach((key) => wanted.add(key));
+  for (const check of checks) if (isOwn(`check ${check.asset} ${check.name}`)) wanted.add(check.asset);
+  for (const { name, watches, requests } of sensors.values()) {
+    if (!isOwn(`sensor ${name}`)) continue;
+    if (watches.kind === "asset") wanted.add(watches.asset);
+    if (requests.kind === "asset") wanted.add(requests.key);
+    else wantedJobs.add(requests.name);
+  }
+  const foreign = [...wanted].filter((key) => !isOwn(`asset ${key}`)).sort();
+  const foreignJobs = [...wantedJobs].filter((name) => !isOwn(`job ${name}`)).sort();
+  return [...foreign.map((key) => assets.get(key)), ...foreignJobs.map((name) => jobs.get(name))].flatMap(
+    (definition) => (definition === undefined ? [] : [stubOf(definition)]),
+  );
+}
+
+/** The cloud installs the framework by itself; everything else is in the bundle. */
+function packageJson(): string {
+  const content = {
+    name: "sluice-functions",
+    private: true,
+    type: "module",
+    main: "index.mjs",
+    dependencies: { "@google-cloud/functions-framework": FRAMEWORK },
+  };
+  return `${JSON.stringify(content, undefined, 2)}\n`;
+}
+
+const FRAMEWORK = "5.0.5";
+
+async function mentions(outDir: string, files: readonly string[], word: RegExp): Promise<boolean> {
+  for (const file of files) if (word.test(await readFile(join(outDir, file), "utf8"))) return true;
+  return false;
+}
+
+async function hashOf(outDir: string, files: readonly string[]): Promise<string> {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(`${file}\n`).update(await readFile(join(outDir, file)));
+  return hash.digest("hex");
+}
+
+const SHOWN = 5;
+
+function bytesOf(outputs: readonly Output[]): number {
+  return outputs.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** A package by its name, the library's own code by its room, an author's file by its path, or the stubs of one. */
+function contributorsOf(outputs: readonly Output[]): readonly Contributor[] {
+  const bytes = new Map<string, number>();
+  for (const { inputs } of outputs) {
+    for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
+      const found = /node_modules\/((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(path)?.[1];
+      const stub = /^sluice-stub:.*\/(functions\/.*)$/.exec(path)?.[1];
+      const own = stub === undefined ? (/(lib\/[^/]+)/.exec(path)?.[1] ?? path) : `stubs of ${stub}`;
+      const name = found ?? own;
+      bytes.set(name, (bytes.get(name) ?? 0) + bytesInOutput);
+    }
+  }
+  return [...bytes]
+    .map(([name, size]) => ({ name, bytes: size }))
+    .filter((contributor) => contributor.bytes > 0)
+    .sort((a, b) => b.bytes - a.bytes)
+    .slice(0, SHOWN);
+}
+
+function asDefinitionError(error: unknown): unknown {
+  // esbuild's failures carry a list of what is wrong; anything else is a fault of its own.
+  const [first] = (error as Partial<BuildFailure>).errors ?? [];
+  if (first === undefined) return error;
+  const { location, text } = first;
+  const missing = /No matching export in "sluice-stub:(.*)" for import "(.*)"/.exec(text);
+  const where = location === null ? undefined : `${location.file}:${location.line}`;
+  if (missing?.[1] === undefined || missing[2] === undefined)
+    return new DefinitionError(text, where === undefined ? {} : { where });
+  return new DefinitionError(`${missing[2]} is imported from ${basename(missing[1])}, and is no definition`, {
+    ...(where === undefined ? {} : { where }),
+    remedy: "move what several files share into a file whose name begins with _",
+  });
+}

@@ -1,0 +1,186 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import type { TestContext } from "node:test";
+import { pathToFileURL } from "node:url";
+import type * as zod from "zod";
+import { build } from "../../infra/build.ts";
+import type { BuildReport } from "../../infra/build.ts";
+import { loadUnit } from "../../lib/cloud/unit.ts";
+import { functionsLoader } from "../../lib/cli/load-functions.ts";
+import { DefinitionError } from "../../lib/core/errors.ts";
+import { ROOT } from "../support/tree.ts";
+import { temporaryProject } from "../support/sluice-command.ts";
+
+const UPSTREAM = (options: { rate?: number; name?: string; extra?: string; table?: string } = {}) => `
+  import { asset, bigqueryTable, daily } from "sluice";
+  import { z } from "zod";
+  import { twice } from "./_shared.ts";
+  export const rates = asset({
+    key: "shop/rates",
+    partitions: daily({ start: "2024-05-01" }),
+    schema: z.object({ currency: z.string(), ${options.name ?? "rate"}: z.number()${options.extra ?? ""} }),
+    ioManager: bigqueryTable(${options.table === undefined ? "" : JSON.stringify({ table: options.table })}),
+    async *materialize({ row }) { yield row({ currency: "EUR", ${options.name ?? "rate"}: twice(${options.rate ?? 1}) } as never); },
+  });
+  export const other = 5;
+  export const bundle = { asset: rates, assets: [rates], note: "a response" };
+  export function helper() { return ${options.rate ?? 1}; }
+`;
+const DOWNSTREAM = (body = "") => `
+  import { asset, bigqueryTable, daily, eager, check } from "sluice";
+  import { z } from "zod";
+  import { bundle, other } from "./rates.ts";
+  import { twice } from "./_shared.ts";
+  ${body}
+  export const prices = asset({
+    key: "shop/prices",
+    partitions: daily({ start: "2024-05-01" }),
+    inputs: { rates: bundle.asset },
+    schema: z.object({ price: z.number() }),
+    ioManager: bigqueryTable(),
+    checks: [check.notNull("price")],
+    automation: eager(),
+    async *materialize({ row }, { rates }) { for await (const { rate } of rates) yield row({ price: twice(rate) * other }); },
+  });
+`;
+const SHARED = `export const twice = (value: number): number => value * 2;`;
+
+async function built(
+  t: TestContext,
+  files: Readonly<Record<string, string>>,
+): Promise<{ readonly out: string; readonly report: BuildReport }> {
+  const project = temporaryProject(files);
+  t.after(() => project.remove());
+  const { root } = project;
+  const out = join(root, "dist");
+  const { definitions, problems, modules } = await functionsLoader(root).load();
+  assert.deepEqual(problems, []);
+  return { out, report: await build({ root, outDir: out, definitions, modules }) };
+}
+
+const moduleOf = ({ out }: { readonly out: string }, name: string): string =>
+  readFileSync(join(out, "modules", `${name}.mjs`), "utf8");
+const hashOf = ({ report }: { readonly report: BuildReport }, id: string): string =>
+  report.functions.find(({ unit }) => unit.id === id)?.hash ?? assert.fail(id);
+
+describe("the build", () => {
+  const files = (upstream = UPSTREAM(), downstream = DOWNSTREAM(), shared = SHARED) => ({
+    "rates.ts": upstream,
+    "prices.ts": downstream,
+    "_shared.ts": shared,
+  });
+
+  test("an upstream's code may change as it likes: the module that reads it stays the same, and so does its hash", async (t) => {
+    const before = await built(t, files());
+    const after = await built(t, files(UPSTREAM({ rate: 7 })));
+    assert.notEqual(moduleOf(before, "rates"), moduleOf(after, "rates"));
+    assert.equal(moduleOf(before, "prices"), moduleOf(after, "prices"));
+    assert.equal(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
+    assert.notEqual(hashOf(before, "asset shop/rates"), hashOf(after, "asset shop/rates"));
+  });
+
+  for (const [what, change] of [
+    ["columns", UPSTREAM({ extra: ", since: z.iso.date().default('2024-01-01')" })],
+    ["table", UPSTREAM({ table: "shop.rates_2" })],
+    ["partitions", UPSTREAM().replace("2024-05-01", "2024-06-01")],
+  ] as const) {
+    test(`its ${what} are what the reader depends on`, async (t) => {
+      const before = await built(t, files());
+      const after = await built(t, files(change));
+      assert.notEqual(moduleOf(before, "prices"), moduleOf(after, "prices"));
+      assert.notEqual(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
+    });
+  }
+
+  test("a shared helper is part of every module that uses it", async (t) => {
+    const before = await built(t, files());
+    const after = await built(t, files(undefined, undefined, SHARED.replace("* 2", "* 2 + 0")));
+    assert.notEqual(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
+  });
+
+  test("a function loads its own module; the upstream is there as a stub that can be read and cannot run", async (t) => {
+    const { out } = await built(t, files());
+    const unit = await loadUnit(pathToFileURL(join(out, "units/")).href, "asset-shop-prices");
+    assert.equal(unit.id, "asset shop/prices");
+    assert.deepEqual(
+      unit.subscriptions.map(({ name }) => name),
+      ["asset.shop.prices", "asset.shop.prices.follows.materialized.shop.rates"],
+    );
+    const rates = unit.definitions.assets.get("shop/rates");
+    assert.deepEqual(rates?.target?.table, { dataset: "shop", table: "rates" });
+    assert.throws(() => rates?.materialize({} as never, {}), /the code of shop\/rates is not part of this function/);
+  });
+
+  test("what is imported of another asset's file, and is no definition, has to move to a shared file", async (t) => {
+    const wrong = DOWNSTREAM('import { helper } from "./rates.ts"; export const used = [helper];');
+    await assert.rejects(built(t, files(undefined, wrong)), (error) => {
+      assert.ok(error instanceof DefinitionError);
+      assert.match(error.message, /helper is imported from rates\.ts, and is no definition/);
+      assert.match(error.remedy ?? "", /begins with _/);
+      assert.match(error.where ?? "", /functions\/prices\.ts:\d+/);
+      return true;
+    });
+  });
+
+  test("an upstream whose rows an author's own I/O manager keeps comes with its code, because that reads them", async (t) => {
+    const own = `
+      import { asset, ioManager } from "sluice";
+      import { z } from "zod";
+      const kept = ioManager({ name: "memory", write: async () => ({ n: 1 }), async *read() { yield { rate: 1 }; } });
+      export const rates = asset({
+        key: "shop/rates", schema: z.object({ rate: z.number() }), ioManager: kept, materialize: async () => [{ rate: 1 }],
+      });
+      export const bundle = { asset: rates };
+      export const other = 5;
+    `;
+    const { out, report } = await built(t, {
+      ...files(own),
+      "prices.ts": DOWNSTREAM().replaceAll('partitions: daily({ start: "2024-05-01" }),', ""),
+    });
+    const unit = await loadUnit(pathToFileURL(join(out, "units/")).href, "asset-shop-prices");
+    assert.equal(unit.definitions.assets.get("shop/rates")?.ioManager?.kind, "custom");
+    const reader = report.functions.find(({ name }) => name === "asset-shop-prices");
+    assert.deepEqual(reader?.unit.files, ["functions/prices.ts", "functions/rates.ts"]);
+  });
+
+  test("every function is named once, legally, with its size and the platform's contributors", async (t) => {
+    const { report } = await built(t, files());
+    const names = report.functions.map(({ name }) => name);
+    assert.deepEqual(names, ["asset-shop-prices", "asset-shop-rates", "reconcile"]);
+    assert.ok(report.functions.every(({ bytes }) => bytes > 100));
+    assert.equal(report.contributors.length, 5);
+    assert.ok(report.totalBytes > report.platformBytes);
+  });
+
+  test("hardly anything stands before a function's first answer, and gRPC nowhere", async (t) => {
+    const { out, report } = await built(t, files());
+    const entry = readFileSync(join(out, "index.mjs"), "utf8");
+    const needed = [...entry.matchAll(/(?:from|import)\s*"(\.[^"]*)"/g)].map(([, path = ""]) => path);
+    const before = [entry, ...needed.map((path) => readFileSync(join(out, path), "utf8"))].join("").length;
+    assert.ok(before < 5_000, `${before} bytes are read before the first answer: ${needed.join(", ")}`);
+    assert.ok(report.platformBytes < 4_000_000, `${report.platformBytes} bytes are shared by all`);
+    const texts = readdirSync(join(out, "platform")).map((file) => readFileSync(join(out, "platform", file), "utf8"));
+    assert.ok(!texts.some((text) => text.includes("node_modules/@grpc/grpc-js")));
+    assert.ok(!texts.some((text) => text.includes(ROOT)), "no path of the machine is in it");
+  });
+
+  test("zod's languages are left out, unless an author names one", async (t) => {
+    const { out } = await built(t, files());
+    const speaking = await built(t, files(UPSTREAM(), DOWNSTREAM("z.config(z.locales.de());")));
+    const languages = async (folder: string): Promise<readonly string[]> => {
+      const { z } = (await import(pathToFileURL(join(folder, "zod.mjs")).href)) as typeof zod; // the build's own
+      return Object.keys(z.locales);
+    };
+    assert.deepEqual(await languages(out), ["en"]);
+    assert.ok((await languages(speaking.out)).includes("de"));
+  });
+
+  test("a function that was not built is one clear line", async (t) => {
+    const { out } = await built(t, files());
+    const folder = pathToFileURL(join(out, "units/")).href;
+    await assert.rejects(loadUnit(folder, "asset-nothing"), /cannot be loaded: build and deploy it again/);
+    await assert.rejects(loadUnit(folder, "../index"), /is no function's name/);
+  });
+});
