@@ -1,0 +1,135 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, relative, resolve } from "node:path";
+import { Command } from "commander";
+import { compile } from "../../../infra/compile.ts";
+import { parseEnvironments } from "../../../infra/environments.ts";
+import type { Environment } from "../../../infra/environments.ts";
+import { manifestText } from "../../../infra/manifest.ts";
+import type { Binding, Manifest } from "../../../infra/manifest.ts";
+import { messageOf, PermanentError } from "../../core/errors.ts";
+import { example } from "../command.ts";
+import type { Runner } from "../command.ts";
+import { functionsLoader } from "../load-functions.ts";
+import type { Shell } from "../shell.ts";
+import { UsageError } from "../usage-error.ts";
+
+interface Options {
+  readonly env: string;
+  readonly out: string;
+  readonly check: boolean;
+}
+
+const ENVIRONMENTS = "infra/environments.json";
+
+export function compileCommand(run: Runner): Command {
+  return new Command("compile")
+    .description("write down all that a deployment consists of, with its permissions and their reasons")
+    .option("--env <name>", `an environment of ${ENVIRONMENTS}, or of another file: <file.json>:<name>`, "prod")
+    .option("--out <file>", "where it is written", "infra/manifest.json")
+    .option("--check", "write nothing, and fail if the file is not what would be written", false)
+    .addHelpText(
+      "after",
+      example("sluice compile", "sluice compile --env pr-42 --out /tmp/manifest.json", "sluice compile --check"),
+    )
+    .action(
+      run(async ({ shell }, { env, out, check }: Options) => {
+        const { environment, others } = await environmentOf(shell, env);
+        const { definitions, problems: wrong } = await functionsLoader(shell.project).load();
+        refuse(shell, wrong, "nothing was compiled, because the definitions have problems: correct them first");
+        // The one thing of the cloud's adapters that a deployment has to know, and it loads no SDK.
+        const { COMPOSITE_INDEXES, FIELD_OVERRIDES } = await import("../../gcp/firestore-indexes.ts");
+        const firestore = { indexes: COMPOSITE_INDEXES, fields: FIELD_OVERRIDES };
+        const { manifest, problems } = compile({ definitions, environment, firestore, others });
+        refuse(shell, problems, `nothing was written, because ${environment.name} could not be deployed so`);
+        const file = resolve(shell.project, out);
+        const text = manifestText(manifest);
+        if (check) {
+          await compareWith(
+            file,
+            text,
+            `${out}: run \`sluice compile --env ${env} --out ${out}\` and look at the difference`,
+          );
+        } else {
+          await mkdir(dirname(file), { recursive: true });
+          await writeFile(file, text);
+        }
+        shell.value(manifest);
+        printSummary(shell, manifest);
+        shell.print(check ? `${out} is up to date` : `written to ${relative(shell.project, file)}`);
+        return 0;
+      }),
+    );
+}
+
+/** The environment of a name, and those that are beside it in its file. */
+async function environmentOf(
+  { project }: Shell,
+  text: string,
+): Promise<{ readonly environment: Environment; readonly others: readonly Environment[] }> {
+  const [, other, named] = /^(.+\.json)(?::(.+))?$/.exec(text) ?? [];
+  const file = other ?? ENVIRONMENTS;
+  const content = await readFile(resolve(project, file), "utf8").catch((cause: unknown) => {
+    throw new UsageError(
+      `${file} cannot be read (${messageOf(cause)}): write {"version":1,"environments":{"prod":{"project":…,"region":…,"location":…}}}`,
+    );
+  });
+  const environments = parseEnvironments(jsonIn(file, content), file);
+  const [only, ...more] = environments.names;
+  if (other !== undefined && named === undefined && (only === undefined || more.length > 0))
+    throw new UsageError(`${file} has ${environments.names.length} environments: name one, as in ${file}:prod`);
+  const environment = environments.find(other === undefined ? text : (named ?? only ?? ""));
+  return { environment, others: environments.named };
+}
+
+function jsonIn(file: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UsageError(`${file} is not JSON: ${messageOf(error)}`);
+  }
+}
+
+function refuse(shell: Shell, problems: readonly Error[], why: string): void {
+  if (problems.length === 0) return;
+  for (const problem of problems) shell.warn(messageOf(problem));
+  throw new PermanentError(why);
+}
+
+/** Throws `PermanentError` with the first line that differs. */
+async function compareWith(file: string, text: string, remedy: string): Promise<void> {
+  const there = await readFile(file, "utf8").catch(() => "");
+  if (there === text) return;
+  const [old, fresh] = [there.split("\n"), text.split("\n")];
+  const line = fresh.findIndex((one, index) => one !== old[index]);
+  const at = line < 0 ? fresh.length : line;
+  throw new PermanentError(
+    `not up to date at line ${at + 1} (${JSON.stringify((old[at] ?? "").trim())}, now ${JSON.stringify((fresh[at] ?? "").trim())}), ${remedy}`,
+  );
+}
+
+function printSummary(shell: Shell, manifest: Manifest): void {
+  const { environment, functions, topics, subscriptions, schedules, accounts, datasets, bindings } = manifest;
+  shell.print(
+    `${environment.name}: project ${environment.project}, ${environment.region}, datasets in ${environment.location}`,
+  );
+  const counts = [
+    [functions.length, "functions"],
+    [topics.length, "topics"],
+    [subscriptions.length, "subscriptions"],
+    [schedules.length, "scheduler jobs"],
+    [datasets.length, "datasets"],
+    [accounts.length, "service accounts"],
+    [bindings.length, "bindings"],
+  ] as const;
+  shell.print(counts.map(([count, what]) => `${count} ${what}`).join(", "));
+  const { foreignBindings, withheld } = manifest;
+  if (foreignBindings.length > 0) shell.print("to be granted by the owners of other projects:");
+  for (const binding of foreignBindings) shell.print(`  ${bindingText(binding)}`);
+  if (withheld.length > 0) shell.print(`not allowed in ${environment.name}, which shares it with other environments:`);
+  for (const { unit, access, reason } of withheld) shell.print(`  ${unit}: ${access} (${reason})`);
+}
+
+function bindingText({ resource, role, member, reasons }: Binding): string {
+  const what = `${resource.kind} ${resource.project === undefined ? "" : `${resource.project}.`}${resource.name}`;
+  return `${role} on ${what} for ${member}: ${reasons.join("; ")}`;
+}
