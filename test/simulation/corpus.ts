@@ -1,0 +1,121 @@
+/** Schedules that once failed, cut down, each with what was wrong. What was repaired stays repaired. */
+import type { Schedule } from "./schedule.ts";
+
+export interface Past {
+  /** What was wrong. */
+  readonly title: string;
+  readonly schedule: Schedule;
+}
+
+export const corpus: readonly Past[] = [
+  {
+    title: "a file that was not listed yet ended its run for good",
+    schedule: {
+      project: "overwrite marker",
+      sensor: false,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 0, act: { do: "write", day: 1, part: "a" } },
+        { at: 0, act: { do: "write", day: 1, part: "b" } },
+        { at: 0, act: { do: "write", day: 1, part: "marker" } },
+        { at: 1, act: { do: "write", day: 2, part: "a" } },
+        { at: 10, act: { do: "write", day: 2, part: "marker", unsettledMs: 200 } },
+      ],
+      choices: [],
+    },
+  },
+  {
+    title: "a stranger's job under the intent's id was taken for the publish",
+    schedule: {
+      project: "overwrite count",
+      sensor: false,
+      skews: [0, 0],
+      mood: 4,
+      sweepsLast: false,
+      acts: [
+        { at: 2, act: { do: "write", day: 2, part: "b", unsettledMs: 200 } },
+        { at: 3, act: { do: "ask", asset: 0, day: 2 } },
+        { at: 4, act: { do: "write", day: 2, part: "a" } },
+      ],
+      choices: [0, 1305024063, 0, 0, 0, 0, 0, 3315851305, 1281404159],
+    },
+  },
+  {
+    title: "a run ended, for an upstream that was blocked meanwhile, while its own publish was still open",
+    schedule: {
+      project: "by day",
+      sensor: false,
+      skews: [0, 0],
+      mood: 1,
+      sweepsLast: false,
+      acts: [
+        { at: 8, act: { do: "ask", asset: 0, day: 1, wish: "force" } },
+        { at: 12, act: { do: "write", day: 1, part: "a" } },
+        { at: 21, act: { do: "write", day: 1, part: "a", bad: true } },
+      ],
+      choices: [0, 0, 0, 0, 0, 2562921375, 0, 0, 0, 2606972227, 860680267, 0, 0, 0, 0, 0, 0, 0, 874348123],
+    },
+  },
+  {
+    title: "a run that ended before it had staged left what its dead attempt had staged",
+    schedule: {
+      project: "by day",
+      sensor: false,
+      skews: [0, 0],
+      mood: 1,
+      sweepsLast: false,
+      acts: [
+        { at: 13, act: { do: "write", day: 2, part: "a" } },
+        { at: 19, act: { do: "write", day: 2, part: "a", unsettledMs: 200 } },
+      ],
+      choices: [
+        0, 0, 1994594045, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3027248833, 0, 0, 2627145089, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 1408480575,
+      ],
+    },
+  },
+  {
+    title: "a dead attempt's last request took the staging away, and the run failed for want of it",
+    schedule: {
+      project: "overwrite count",
+      sensor: false,
+      skews: [0, 200000],
+      mood: 2,
+      sweepsLast: false,
+      acts: [
+        { at: 4, act: { do: "write", day: 1, part: "b" } },
+        { at: 7, act: { do: "write", day: 1, part: "a" } },
+        { at: 16, act: { do: "remove", day: 1, part: "b" } },
+      ],
+      choices: [
+        2816362587, 0, 0, 3770684833, 3843892745, 2183047735, 1766953391, 3610307137, 0, 3475239523, 3470070185, 0, 0,
+        3272089081,
+      ],
+    },
+  },
+  {
+    title: "a partition was opened again while its clean-up went on deleting",
+    schedule: {
+      project: "incremental clean-up",
+      sensor: true,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 0, act: { do: "write", day: 1, part: "a" } },
+        { at: 0, act: { do: "write", day: 1, part: "b" } },
+        { at: 0, act: { do: "write", day: 2, part: "a" } },
+        { at: 0, act: { do: "write", day: 2, part: "b" } },
+        { at: 0, act: { do: "write", day: 3, part: "a" } },
+        { at: 0, act: { do: "write", day: 3, part: "b" } },
+        { at: 37, act: { do: "ask", asset: 0, day: 1, wish: "unseal" } },
+      ],
+      choices: [
+        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        1408685879, 3832390423, 3447514913, 1109319521,
+      ],
+    },
+  },
+];

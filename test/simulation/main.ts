@@ -1,0 +1,157 @@
+/**
+ * The simulator's command.
+ *
+ *   npm run simulate -- --seeds 100000 [--from S] [--jobs K]   plays seeds, and says what was exercised
+ *   npm run simulate -- --seed N [--trace]                     plays one, and cuts it down when it fails
+ *   npm run simulate -- --guards                               proves the guards, and writes the table into docs/reliability.md
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { Worker } from "node:worker_threads";
+import { playSeeds } from "./batch.ts";
+import { play } from "./play.ts";
+import { projects } from "./projects.ts";
+import { guardsTable } from "./prove.ts";
+import { scheduleOf } from "./schedule.ts";
+import type { Schedule } from "./schedule.ts";
+import { shrink, sizeOf } from "./shrink.ts";
+import { addTally, newTally } from "./tally.ts";
+import type { Counts, Tally } from "./tally.ts";
+
+const GUARDS = { begin: "<!-- guards -->", end: "<!-- /guards -->" } as const;
+const DOCUMENT = new URL("../../docs/reliability.md", import.meta.url);
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "0" },
+    jobs: { type: "string", default: "1" },
+    seed: { type: "string" },
+    trace: { type: "boolean", default: false },
+    guards: { type: "boolean", default: false },
+  },
+});
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function numberOf(name: "seeds" | "from" | "jobs" | "seed", text: string): number {
+  const number = Number(text);
+  if (Number.isSafeInteger(number) && number >= (name === "seeds" || name === "jobs" ? 1 : 0)) return number;
+  throw new Error(`--${name}: expected a whole number, got ${JSON.stringify(text)}`);
+}
+
+async function many(from: number, seeds: number, jobs: number): Promise<boolean> {
+  const began = performance.now();
+  const done = Array.from({ length: jobs }, () => 0);
+  const tell = (job: number) => (count: number) => {
+    done[job] = count;
+    const total = done.reduce((sum, each) => sum + each, 0);
+    const rate = Math.round((total / (performance.now() - began)) * 1000);
+    if (process.stderr.isTTY) process.stderr.write(`\r${total} of ${seeds} schedules, ${rate} a second `);
+  };
+  const share = Math.ceil(seeds / jobs);
+  const parts = Array.from({ length: jobs }, (_, job) => ({
+    from: from + job * share,
+    seeds: Math.max(0, Math.min(share, seeds - job * share)),
+  }));
+  const tallies = await Promise.all(
+    parts.map((part, job) => (jobs === 1 ? playSeeds({ ...part, onProgress: tell(job) }) : inThread(part, tell(job)))),
+  );
+  const tally = newTally();
+  for (const part of tallies) addTally(tally, part);
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
+  summary(tally, performance.now() - began);
+  const project = projects();
+  for (const { seed, what } of tally.violations.slice(0, 3)) {
+    print(`\nseed ${seed}: ${what}`);
+    await cutDown(scheduleOf(seed, project), what, false);
+  }
+  return tally.violations.length === 0;
+}
+
+function inThread(part: { from: number; seeds: number }, onProgress: (done: number) => void): Promise<Tally> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: part });
+    worker.on("error", reject);
+    worker.on("exit", (code) => reject(new Error(`a thread ended early, with ${code}`)));
+    // Only worker.ts speaks here.
+    worker.on("message", (message: { done?: number; tally?: Tally }) => {
+      if (message.done !== undefined) onProgress(message.done);
+      if (message.tally !== undefined) resolve(message.tally);
+    });
+  });
+}
+
+function summary({ schedules, cpuMs, projects: played, faults, paths, violations }: Tally, ms: number): void {
+  const rate = (over: number): string => Math.round((schedules / over) * 1000).toLocaleString("en");
+  print(
+    `${schedules.toLocaleString("en")} schedules in ${(ms / 1000).toFixed(1)} s: ${rate(ms)} a second, ${rate(cpuMs)} a second of processor time`,
+  );
+  list("projects", played);
+  list("faults", faults);
+  list("paths", paths);
+  print(
+    violations.length === 0
+      ? "no violation"
+      : `${violations.length} violations, at seeds ${violations.map(({ seed }) => seed).join(", ")}`,
+  );
+}
+
+function list(title: string, counts: Counts): void {
+  print(`${title}:`);
+  const sorted = Object.entries(counts).sort(([, one], [, other]) => other - one);
+  for (const [name, count] of sorted) print(`  ${count.toLocaleString("en").padStart(12)}  ${name}`);
+}
+
+async function one(seed: number, trace: boolean): Promise<boolean> {
+  const project = projects();
+  const schedule = scheduleOf(seed, project);
+  const { violation, world } = await play(schedule, project(schedule.project), { traced: trace });
+  if (trace) for (const line of world.trace) print(line);
+  print(violation === undefined ? `seed ${seed} (${schedule.project}): no violation` : `seed ${seed}: ${violation}`);
+  if (violation !== undefined) await cutDown(schedule, violation, true);
+  return violation === undefined;
+}
+
+/** Ids and numbers differ between a schedule and a smaller one that shows the same. */
+function gist(violation: string): string {
+  return violation.replaceAll(/[0-9a-f]{12,}|#\d+|\d{4}-?\d\d-?\d\d|\d+/g, "…").slice(0, 60);
+}
+
+async function cutDown(schedule: Schedule, violation: string, show: boolean): Promise<void> {
+  const project = projects();
+  const wanted = gist(violation);
+  const small = await shrink(schedule, async (candidate) => {
+    const played = await play(candidate, project(candidate.project));
+    return played.violation !== undefined && gist(played.violation) === wanted;
+  });
+  const { acts, disturbances } = sizeOf(small);
+  print(`cut down to ${acts} acts and ${disturbances} disturbances:`);
+  print(JSON.stringify(small));
+  if (!show) return;
+  const { world, violation: found } = await play(small, project(small.project), { traced: true });
+  for (const line of world.trace) print(`  ${line}`);
+  print(`  ${found ?? "no violation"}`);
+}
+
+async function prove(): Promise<void> {
+  Error.stackTraceLimit = 0;
+  const lines = await guardsTable(projects(), (name) => void process.stderr.write(`${name}\n`));
+  const text = await readFile(DOCUMENT, "utf8");
+  const [begin, end] = [text.indexOf(GUARDS.begin), text.indexOf(GUARDS.end)];
+  if (begin < 0 || end < begin) throw new Error(`docs/reliability.md lacks ${GUARDS.begin} and ${GUARDS.end}`);
+  const made = `${text.slice(0, begin)}${GUARDS.begin}\n\n${lines.join("\n")}\n\n${text.slice(end)}`;
+  await writeFile(DOCUMENT, made);
+  for (const line of lines) print(line);
+}
+
+if (values.guards) await prove();
+else {
+  const fine =
+    values.seed === undefined
+      ? await many(numberOf("from", values.from), numberOf("seeds", values.seeds), numberOf("jobs", values.jobs))
+      : await one(numberOf("seed", values.seed), values.trace);
+  if (!fine) process.exitCode = 1;
+}

@@ -1,0 +1,253 @@
+/** What the simulated assets are: imports of every kind, what is made from them, and what cleans up behind them. */
+import { z } from "zod";
+import { asset } from "../../lib/core/asset.ts";
+import { eager, onMissing } from "../../lib/core/automation.ts";
+import { assetCheck } from "../../lib/core/check.ts";
+import { collectDefinitions } from "../../lib/core/collect.ts";
+import type { Definitions, Watcher } from "../../lib/core/definitions.ts";
+import type { Window } from "../../lib/core/interval.ts";
+import { bigqueryTable } from "../../lib/core/io-manager.ts";
+import { daily } from "../../lib/core/partitions.ts";
+import { partition } from "../../lib/core/placeholders.ts";
+import { sql } from "../../lib/core/sql.ts";
+import { sqlAsset } from "../../lib/core/sql-asset.ts";
+import { subscriptionsOf } from "../../lib/core/subscriptions.ts";
+import type { Consumer } from "../../lib/core/subscriptions.ts";
+import { intervalGcsImportAsset } from "../../lib/factories/interval-gcs.ts";
+import type { IntervalGcsAsset } from "../../lib/factories/interval-gcs.ts";
+
+export const BUCKET = "drops";
+export const IMPORT = "data/days";
+export const SENSOR = "days_clean_up_sensor";
+export const CLEAN_UP = "days_clean_up_job";
+
+export interface Project {
+  readonly name: string;
+  readonly definitions: Definitions;
+  /** Who receives what is published to a topic. */
+  readonly consumers: ReadonlyMap<string, readonly Consumer[]>;
+  readonly parts: readonly ("a" | "b")[];
+  readonly marker: boolean;
+  readonly cleans: boolean;
+  /** Whether a blocking check looks for bad rows. */
+  readonly checked: boolean;
+  /** How many schedules of a hundred play in it. */
+  readonly weight: number;
+}
+
+const PATTERNS = {
+  one: { fileMatch: String.raw`(?P<interval_timestamp>\d{4}-\d\d-\d\d)/part-a\.parquet` },
+  count: { fileMatch: String.raw`(?P<interval_timestamp>\d{4}-\d\d-\d\d)/part-[ab]\.parquet`, complete: { count: 2 } },
+  marker: {
+    fileMatch: String.raw`(?P<interval_timestamp>\d{4}-\d\d-\d\d)/part-[ab]\.parquet`,
+    complete: { marker: "_SUCCESS" },
+  },
+  settle: {
+    fileMatch: String.raw`(?P<interval_timestamp>\d{4}-\d\d-\d\d)/part-[ab]\.parquet`,
+    complete: { settle: "60s" },
+  },
+} as const;
+
+const retry = { maxRetries: 40, delaySeconds: 5, maxDelaySeconds: 60 };
+const start = "2024-01-01";
+const schema = z.object({ file: z.string(), day: z.string(), version: z.int(), bad: z.boolean() });
+
+function imported(
+  mode: "overwrite" | "incremental",
+  pattern: keyof typeof PATTERNS,
+  more: Partial<Omit<IntervalGcsAsset, "schema">> = {},
+) {
+  return intervalGcsImportAsset<typeof schema>({
+    keyPrefix: "data",
+    name: "days",
+    bucketName: BUCKET,
+    pathBase: "days",
+    destinationTable: "days",
+    rawDatasetName: "raw",
+    cleanDatasetName: "clean",
+    interval: "daily",
+    retentionDays: 1,
+    format: "PARQUET",
+    schema,
+    asset: { retry },
+    mode,
+    ...PATTERNS[pattern],
+    ...more,
+  });
+}
+
+type Upstream = Pick<ReturnType<typeof imported>, "asset">;
+
+const notBad = (of: Upstream) =>
+  assetCheck({ asset: of.asset, name: "not_bad", blocking: true, sql: sql`SELECT * FROM ${of.asset} WHERE bad` });
+
+/** Day by day, whenever the day above is made; and once, when it is there. */
+const byDay = (of: Upstream) => {
+  const partitions = daily({ start });
+  const select = sql`SELECT * FROM ${of.asset} WHERE day = ${partition.key}`;
+  const eagerly = sqlAsset({ key: "made/by_day", partitions, sql: select, automation: eager(), retry });
+  const below = sql`SELECT * FROM ${eagerly} WHERE day = ${partition.key}`;
+  return { eagerly, once: sqlAsset({ key: "made/once", partitions, sql: below, automation: onMissing(), retry }) };
+};
+
+const wholly = (of: Upstream, key: string, materialization: "table" | "append" | { merge: ["file"] }) =>
+  sqlAsset({ key, schema, materialization, sql: sql`SELECT * FROM ${of.asset}`, automation: eager(), retry });
+
+const rowsOf = (of: Upstream) =>
+  asset({
+    key: "made/rows",
+    partitions: daily({ start }),
+    inputs: { days: of.asset },
+    schema,
+    ioManager: bigqueryTable(),
+    automation: eager(),
+    retry,
+    async *materialize(_context, { days }) {
+      for await (const { file, day, version, bad } of days) yield { file, day, version, bad };
+    },
+  });
+
+interface Making extends Partial<Pick<Project, "parts" | "marker" | "cleans" | "checked">> {
+  readonly weight: number;
+  exports(): Readonly<Record<string, unknown>>;
+}
+
+const several = { parts: ["a", "b"] } as const;
+const makings: Readonly<Record<string, Making>> = {
+  overwrite: { weight: 18, exports: () => alone(imported("overwrite", "one")) },
+  incremental: { weight: 18, exports: () => alone(imported("incremental", "one")) },
+  "overwrite checked": { weight: 8, checked: true, exports: () => withCheck(imported("overwrite", "one")) },
+  "incremental checked": { weight: 8, checked: true, exports: () => withCheck(imported("incremental", "one")) },
+  "overwrite count": { weight: 5, ...several, exports: () => alone(imported("overwrite", "count")) },
+  "incremental count": { weight: 5, ...several, exports: () => alone(imported("incremental", "count")) },
+  "overwrite marker": { weight: 3, ...several, marker: true, exports: () => alone(imported("overwrite", "marker")) },
+  "incremental marker": {
+    weight: 4,
+    ...several,
+    marker: true,
+    exports: () => alone(imported("incremental", "marker")),
+  },
+  "overwrite settle": { weight: 4, ...several, exports: () => alone(imported("overwrite", "settle")) },
+  "incremental settle": { weight: 4, ...several, exports: () => alone(imported("incremental", "settle")) },
+  "overwrite clean-up": {
+    weight: 3,
+    cleans: true,
+    exports: () => ({ days: imported("overwrite", "one", { cleanSuperseded: true }) }),
+  },
+  "incremental clean-up": {
+    weight: 4,
+    cleans: true,
+    ...several,
+    exports: () => ({ days: imported("incremental", "settle") }),
+  },
+  "by day": { weight: 5, checked: true, exports: () => withCheck(imported("incremental", "one"), byDay) },
+  replaced: {
+    weight: 3,
+    exports: () => {
+      const days = imported("overwrite", "one");
+      return { ...alone(days), table: wholly(days, "made/all", "table") };
+    },
+  },
+  appended: {
+    weight: 3,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), appended: wholly(days, "made/appended", "append") };
+    },
+  },
+  merged: {
+    weight: 3,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), merged: wholly(days, "made/merged", { merge: ["file"] }) };
+    },
+  },
+  rows: {
+    weight: 2,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), rows: rowsOf(days) };
+    },
+  },
+};
+
+/** The import alone: without its clean-up, whose sensor would only be told of everything. */
+function alone({ asset: days, checks }: ReturnType<typeof imported>): Readonly<Record<string, unknown>> {
+  return { days, checks };
+}
+
+function withCheck(days: ReturnType<typeof imported>, more?: (of: Upstream) => Readonly<Record<string, unknown>>) {
+  return { ...alone(days), notBad: notBad(days), ...more?.(days) };
+}
+
+export const projectNames: readonly string[] = Object.keys(makings);
+
+/** Makes each project once, when it is first asked for. */
+export function projects(): (name: string) => Project {
+  const made = new Map<string, Project>();
+  return (name) => {
+    const known = made.get(name);
+    if (known !== undefined) return known;
+    const project = makeProject(name);
+    made.set(name, project);
+    return project;
+  };
+}
+
+/** Names, each as often as its weight says. */
+export const weightedNames: readonly string[] = Object.entries(makings).flatMap(([name, { weight }]) =>
+  Array.from({ length: weight }, () => name),
+);
+
+function makeProject(name: string): Project {
+  const making = makings[name];
+  if (making === undefined) throw new Error(`there is no project ${name}`);
+  const { definitions, problems } = collectDefinitions([{ file: "simulation", exports: making.exports() }]);
+  const [problem] = problems;
+  if (problem !== undefined) throw new Error(`${name}: ${String(problem)}`);
+  const consumers = new Map<string, Consumer[]>();
+  for (const { topic, consumer } of subscriptionsOf(definitions)) {
+    const all = consumers.get(topic) ?? [];
+    all.push(consumer);
+    consumers.set(topic, all);
+  }
+  const { weight, parts = ["a"], marker = false, cleans = false, checked = false } = making;
+  return { name, definitions: remembering(definitions), consumers, parts, marker, cleans, checked, weight };
+}
+
+/** The same few names are matched in every schedule: what is known of them is found out once. */
+function remembering(definitions: Definitions): Definitions {
+  const watchers = new Map<string, readonly Watcher[]>();
+  for (const [bucket, all] of definitions.watchers) {
+    const quick = all.map(({ asset: key, matcher }) => {
+      const { pattern } = matcher;
+      const { match, matchMarker, prefixOf } = pattern;
+      const start = remembered((window: Window) => window.key, prefixOf);
+      const itself = (text: string): string => text;
+      return {
+        asset: key,
+        matcher: {
+          ...matcher,
+          pattern: {
+            ...pattern,
+            match: remembered(itself, match),
+            matchMarker: remembered(itself, matchMarker),
+            prefixOf: start,
+          },
+        },
+      };
+    });
+    watchers.set(bucket, quick);
+  }
+  return { ...definitions, watchers };
+}
+
+function remembered<A, T>(keyOf: (argument: A) => string, find: (argument: A) => T): (argument: A) => T {
+  const found = new Map<string, T>();
+  return (argument) => {
+    const key = keyOf(argument);
+    let result = found.get(key);
+    if (result === undefined) found.set(key, (result = find(argument)));
+    return result;
+  };
+}

@@ -1,0 +1,72 @@
+/** Counts of what was really exercised, so that a simulation in which nothing happens is seen. */
+import type { StoredEvent } from "../../lib/core/events.ts";
+import type { World } from "./world.ts";
+
+export type Counts = Record<string, number>;
+
+export interface Tally {
+  schedules: number;
+  /** Of processor time. */
+  cpuMs: number;
+  readonly projects: Counts;
+  /** Faults that happened. */
+  readonly faults: Counts;
+  /** Ways that runs took, by the events that they left. */
+  readonly paths: Counts;
+  readonly violations: { readonly seed: number; readonly what: string }[];
+}
+
+export function newTally(): Tally {
+  return { schedules: 0, cpuMs: 0, projects: {}, faults: {}, paths: {}, violations: [] };
+}
+
+export function countWorld(tally: Tally, { project, faults, documents }: World): void {
+  tally.schedules += 1;
+  add(tally.projects, project.name, 1);
+  for (const [fault, times] of faults) add(tally.faults, fault, times);
+  for (const event of documents.events) {
+    const path = pathOf(event);
+    if (path !== undefined) add(tally.paths, path, 1);
+  }
+}
+
+export function addTally(to: Tally, other: Tally): void {
+  to.schedules += other.schedules;
+  to.cpuMs += other.cpuMs;
+  for (const part of ["projects", "faults", "paths"] as const)
+    for (const [name, count] of Object.entries(other[part])) add(to[part], name, count);
+  to.violations.push(...other.violations);
+}
+
+function pathOf(event: StoredEvent): string | undefined {
+  switch (event.type) {
+    case "run.started":
+      if (event.tookOver === true) return "takeover of another run's partition";
+      return event.attempt > 1 ? "run taken up again" : "run";
+    case "publish.settled":
+      return `intent settled: ${event.outcome}`;
+    case "run.skipped":
+      return `run skipped: ${event.code}`;
+    case "run.failed":
+      return `run failed: ${event.code}`;
+    case "run.parked":
+      return `run parked: ${event.code}`;
+    case "run.coalesced":
+      return "request coalesced or kept";
+    case "run.restarted":
+      return "run restarted, its inputs changed";
+    case "materialized":
+      return "materialization";
+    case "partition.sealed":
+    case "partition.unsealed":
+    case "object.deleted":
+    case "object.kept":
+      return event.type;
+    default:
+      return undefined;
+  }
+}
+
+function add(counts: Counts, name: string, count: number): void {
+  counts[name] = (counts[name] ?? 0) + count;
+}
