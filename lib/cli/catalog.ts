@@ -3,12 +3,14 @@ import { z } from "zod";
 import { materializedTopicOf } from "../core/asset-key.ts";
 import type { AssetDefinition } from "../core/asset.ts";
 import type { CheckRule, InlineCheck } from "../core/check.ts";
-import { allChecks } from "../core/definitions.ts";
+import { allChecks, allNeeds } from "../core/definitions.ts";
 import { subscriptionsOf, watchedBuckets } from "../core/subscriptions.ts";
 import type { Collected } from "../core/collect.ts";
 import type { Definitions } from "../core/definitions.ts";
 import { messageOf } from "../core/errors.ts";
 import type { JobDefinition } from "../core/job.ts";
+import { storedBelow } from "../core/parquet-files.ts";
+import { originOf } from "../core/previous-keys.ts";
 import type { SensorDefinition } from "../core/sensor.ts";
 
 const text = z.string();
@@ -30,10 +32,11 @@ const tableSchema = z.object({ project: text.exactOptional(), dataset: text, tab
 const targetSchema = z.object({
   table: tableSchema,
   slot: z.enum(["table", "partition"]),
+  publish: z.union([z.enum(["replace", "append", "view"]), z.object({ merge: z.array(text) })]).exactOptional(),
   partitioning: z.object({ type: text, column: text.exactOptional() }).exactOptional(),
   stagingDataset: text.exactOptional(),
   keepRaw: z.boolean().exactOptional(),
-  schemaChange: z.enum(["extend", "fail"]).exactOptional(),
+  schemaChange: z.enum(["extend", "fail", "replace"]).exactOptional(),
 });
 const sourceSchema = z.object({
   bucket: text,
@@ -55,6 +58,10 @@ const mappingSchema = z.discriminatedUnion("kind", [
 
 const assetSchema = z.object({
   key: text,
+  /** What it was called before, the oldest name first. */
+  previousKeys: z.array(text).exactOptional(),
+  /** Made elsewhere: `reported` by whoever makes it, or `observed` by its own code. */
+  external: z.enum(["reported", "observed"]).exactOptional(),
   /** `functions/gitcoin.ts gitcoinPassportScores` */
   place: text,
   topic: text,
@@ -68,8 +75,12 @@ const assetSchema = z.object({
   mappings: z.record(text, mappingSchema),
   source: sourceSchema.exactOptional(),
   target: targetSchema.exactOptional(),
+  /** Where rows are kept that are in no table: `gs://bucket/prefix/key/`, or the I/O manager's name. */
+  rowsIn: text.exactOptional(),
   retention: z.object({ days: z.number(), cleanSuperseded: z.boolean().exactOptional() }).exactOptional(),
   automation: automationSchema.exactOptional(),
+  /** The multi-asset that makes it, and what its code calls it. */
+  multi: z.object({ name: text, output: text }).exactOptional(),
   codeVersion: text.exactOptional(),
   checks: z.array(checkSchema),
   needs: z.array(needSchema),
@@ -136,8 +147,19 @@ function assetEntry(definitions: Definitions, asset: AssetDefinition): unknown {
     ...data,
     place: definitions.places.get(`asset ${asset.key}`) ?? "",
     topic: `asset.${asset.key.replaceAll("/", ".")}`,
+    external: asset.external === undefined ? undefined : asset.observe === undefined ? "reported" : "observed",
     checks: allChecks(definitions, asset).map(checkEntry),
+    needs: allNeeds(definitions, asset),
+    rowsIn: rowsIn(asset),
   };
+}
+
+function rowsIn(asset: AssetDefinition): string | undefined {
+  const { ioManager } = asset;
+  if (ioManager === undefined || ioManager.kind === "bigquery-table") return undefined;
+  if (ioManager.kind === "custom") return `the I/O manager ${ioManager.name}`;
+  const { bucket, prefix } = storedBelow(ioManager, originOf(asset));
+  return `gs://${bucket}/${prefix}`;
 }
 
 function sensorEntry(definitions: Definitions, sensor: SensorDefinition): unknown {
@@ -167,6 +189,8 @@ function ruleInWords(rule: CheckRule): string {
       return "a query returns no rows";
     case "in-partition":
       return `${rule.column} lies within the partition`;
+    case "key":
+      return `${rule.columns.join(", ")} unique and never NULL`;
     case "not-null":
       return `${rule.columns.join(", ")} never NULL`;
     case "unique":
@@ -175,6 +199,8 @@ function ruleInWords(rule: CheckRule): string {
       return `${rule.column} is one of ${rule.asset} ${rule.to}`;
     case "fresh-within":
       return `newest ${rule.column} within ${rule.duration}`;
+    case "function":
+      return "code looks at the rows";
     case "row-count": {
       const { min, max } = rule;
       if (max === undefined) return `${min ?? 0} rows or more`;

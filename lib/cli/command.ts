@@ -33,6 +33,7 @@ export function example(...lines: readonly string[]): string {
 export function findAsset(catalog: Catalog, key: string): AssetEntry {
   const found = catalog.assets.find((asset) => asset.key === key);
   if (found !== undefined) return found;
+  refusePreviousKey(catalog, key);
   throw unknownName(
     "asset",
     key,
@@ -42,9 +43,16 @@ export function findAsset(catalog: Catalog, key: string): AssetEntry {
 
 /** Assets of a selection such as `gitcoin/*` or `+key`, in graph order. Throws `DefinitionError` for one that chooses nothing. */
 export function chooseAssets(catalog: Catalog, selection: string): readonly AssetEntry[] {
+  refusePreviousKey(catalog, selection);
   const graph = assetGraph(catalog.assets);
   const attributes = new Map(catalog.assets.map((asset) => [asset.key, asset]));
   return selectAssets(selection, graph, attributes).map((key) => findAsset(catalog, key));
+}
+
+function refusePreviousKey({ assets }: Catalog, key: string): void {
+  if (assets.some((asset) => asset.key === key)) return;
+  const renamed = assets.find(({ previousKeys = [] }) => previousKeys.includes(key));
+  if (renamed !== undefined) throw new UsageError(`${key} is called ${renamed.key} now`);
 }
 
 /** The partition's own spelling; throws `DefinitionError` for one that the asset does not have. */

@@ -49,7 +49,7 @@ export async function dev(shell: Shell, { port }: { readonly port?: number }): P
   const onError = (error: unknown): void => warn(messageOf(error));
 
   const loader = functionsLoader(project);
-  let current = await loader.load();
+  let current: Collected = await loader.load();
   for (const problem of current.problems) warn(messageOf(problem));
   let catalog = catalogOf(current);
   const definitions = (): Collected["definitions"] => current.definitions;

@@ -2,6 +2,7 @@
 import type { RunDocument } from "../core/documents.ts";
 import type { EventType, Metadata, SluiceEvent } from "../core/events.ts";
 import type { Cause } from "../core/request.ts";
+import { longMetadata, metadataText } from "./metadata-text.ts";
 import type { Paint, Style } from "./shell.ts";
 import { plain } from "./shell.ts";
 import { clockText, countText, durationText } from "./tables.ts";
@@ -12,6 +13,8 @@ export interface EventText {
   readonly partition: string;
   readonly text: string;
   readonly style?: Style;
+  /** Metadata that the text does not have, or not in full. */
+  readonly details?: Metadata;
   /** Says nothing that its neighbours don't say; live views leave it out. */
   readonly minor?: true;
 }
@@ -76,24 +79,39 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       return { text: `starts over: ${event.reason}`, style: "yellow" };
     case "run.succeeded": {
       const minor = event.kind === "job" ? {} : { minor: true as const };
-      return { text: `succeeded${since(event.at, run)}${metadataText(event.metadata)}`, style: "green", ...minor };
+      const text = `succeeded${since(event.at, run)}${metadataText(event.metadata)}`;
+      return { text, style: "green", details: longMetadata(event.metadata), ...minor };
     }
     case "run.skipped":
       return { text: `skipped: ${event.reason}`, style: "dim" };
     case "run.failed":
       return { text: `failed: ${event.reason}`, style: "red" };
     case "check.evaluated": {
-      const { check, passed, blocking, severity, message } = event.result;
-      if (passed) return { text: `check ${check} passed`, style: "dim", minor: true };
-      const details = message === undefined ? "" : `: ${message}`;
+      const { check, passed, blocking, severity, message, metadata = {} } = event.result;
+      const said = { details: metadata };
+      if (passed) return { text: `check ${check} passed`, style: "dim", minor: true, ...said };
+      const why = message === undefined ? "" : `: ${message}`;
       const style = blocking || severity === "error" ? "red" : "yellow";
-      return { text: `check ${check} failed${blocking ? " and blocks" : ""}${details}`, style };
+      const how = blocking ? " and blocks" : severity === "warn" ? " (warning)" : "";
+      return { text: `check ${check} failed${how}${why}`, style, ...said };
     }
     case "materialized": {
       const rows = event.rows === undefined ? "" : ` ${countText(event.rows, "row")}`;
       const table = event.table === undefined ? "" : ` → ${event.table}`;
-      return { text: `materialized${rows}${since(event.at, run)}${table}`, style: "green" };
+      if (event.reported === true) {
+        const version = event.dataVersion === undefined ? "" : ` version ${event.dataVersion}`;
+        const text = `reported${version}${table}${metadataText(event.metadata)}`;
+        return { text, style: "green", details: longMetadata(event.metadata) };
+      }
+      const text = `materialized${rows}${since(event.at, run)}${table}`;
+      return { text, style: "green", details: event.metadata ?? {} };
     }
+    case "observed": {
+      const text = `observed version ${event.dataVersion}${metadataText(event.metadata)}`;
+      return { text, style: "green", details: longMetadata(event.metadata) };
+    }
+    case "asset.renamed":
+      return { text: `took over the history of ${event.from}` };
     case "publish.settled":
       return {
         text:
@@ -113,6 +131,23 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
     }
     case "sensor.switched":
       return { subject: event.sensor, text: event.status === "running" ? "was started" : "was stopped" };
+    case "backfill.started": {
+      const { backfill, from, to, total, which } = event;
+      const what = { missing: "missing ones of", failed: "failed ones of", all: "all of" }[which];
+      const text = `backfill ${backfill} started: ${what} ${countText(total, "partition")}, ${from} to ${to}`;
+      return { text, style: "cyan" };
+    }
+    case "backfill.cancelled": {
+      const why = event.reason === undefined ? "" : `: ${event.reason}`;
+      return { text: `backfill ${event.backfill} was cancelled${why}`, style: "yellow" };
+    }
+    case "backfill.resumed":
+      return { text: `backfill ${event.backfill} goes on`, style: "cyan" };
+    case "backfill.ended": {
+      const { succeeded, skipped, failed, passedOver } = event.counts;
+      const text = `backfill ${event.backfill} ended: ${succeeded} succeeded, ${skipped} skipped, ${failed} failed, ${passedOver} passed over`;
+      return { text, style: failed > 0 ? "red" : "green" };
+    }
     case "partition.sealed":
       return { text: "sealed: its objects may be deleted, and it takes no more runs" };
     case "partition.unsealed":
@@ -131,7 +166,7 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       const styles: Partial<Record<typeof event.level, Style>> = { debug: "dim", warn: "yellow", error: "red" };
       const style = styles[event.level];
       const text = `${event.level}: ${event.message}${metadataText(event.fields)}`;
-      return style === undefined ? { text } : { text, style };
+      return { text, details: longMetadata(event.fields), ...(style === undefined ? {} : { style }) };
     }
   }
 }
@@ -151,18 +186,17 @@ function causeText(cause: Cause): string {
       return `after ${cause.asset}`;
     case "reconcile":
       return "to catch up";
+    case "backfill":
+      return `by backfill ${cause.id}`;
+    case "dependent":
+      return `for ${cause.asset}`;
+    case "job":
+      return `by ${cause.job}`;
   }
 }
 
 function since(at: number, run: Known | undefined): string {
   return run?.startedAt === undefined ? "" : ` in ${durationText(at - run.startedAt)}`;
-}
-
-function metadataText(metadata: Metadata | undefined): string {
-  const entries = Object.entries(metadata ?? {});
-  return entries.length === 0
-    ? ""
-    : ` ${entries.map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ")}`;
 }
 
 /** The line of a live view; undefined for what it leaves out. */
@@ -184,10 +218,16 @@ const ALL_TYPES: Readonly<Record<EventType, true>> = {
   "run.failed": true,
   "check.evaluated": true,
   materialized: true,
+  observed: true,
+  "asset.renamed": true,
   "publish.settled": true,
   "schema.extended": true,
   "sensor.ticked": true,
   "sensor.switched": true,
+  "backfill.started": true,
+  "backfill.cancelled": true,
+  "backfill.resumed": true,
+  "backfill.ended": true,
   "partition.sealed": true,
   "partition.unsealed": true,
   "object.deleted": true,

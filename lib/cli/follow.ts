@@ -15,8 +15,8 @@ export async function endOfHistory(store: ReadableStore): Promise<string | undef
 }
 
 export interface Follower {
-  /** Until the run that was asked for has ended, or the request was refused. */
-  untilEnded(): Promise<void>;
+  /** Until the request was refused, or the runs that were asked for are over: by default, until one of them has ended. */
+  untilEnded(areOver?: (runs: readonly RunDocument[]) => boolean): Promise<void>;
   /** Until nothing can be done now: what followed is over, what sleeps is asleep. */
   untilSettled(): Promise<void>;
   /** The runs that were asked for. */
@@ -58,11 +58,8 @@ export function follow(shell: Shell, bench: Workbench, from: string | undefined,
   };
 
   return {
-    untilEnded: () =>
-      lookUntil(async () => {
-        if (trail.refusal !== undefined) return true;
-        return (await trail.runs()).some((run) => run.endedAt !== undefined);
-      }),
+    untilEnded: (areOver = (runs) => runs.some(({ endedAt }) => endedAt !== undefined)) =>
+      lookUntil(async () => trail.refusal !== undefined || areOver(await trail.runs())),
     async untilSettled() {
       let settled = false;
       const settling = bench.settle().finally(() => {

@@ -6,9 +6,13 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { collectDefinitions } from "../core/collect.ts";
 import type { Collected, LoadedModule } from "../core/collect.ts";
 
+export interface LoadedFunctions extends Collected {
+  readonly modules: readonly LoadedModule[];
+}
+
 export interface FunctionsLoader {
   /** Loads everything as it is on disk now; what was loaded before stays as it was for whoever holds it. */
-  load(): Promise<Collected>;
+  load(): Promise<LoadedFunctions>;
   /** Whether a change of this file could change the definitions. */
   isSource(path: string): boolean;
 }
@@ -49,7 +53,7 @@ export function functionsLoader(root: string): FunctionsLoader {
           modules.push({ file, error });
         }
       }
-      return collectDefinitions(modules);
+      return { ...collectDefinitions(modules), modules };
     },
     isSource: (path) => /\.(ts|mts|js|mjs|json)$/.test(path),
   };

@@ -1,25 +1,20 @@
 /** Everything on one machine: the local adapters and the runtime, put together. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { env } from "node:process";
 import { bucketTopicOf } from "../core/asset-key.ts";
-import { subscriptionsOf, watchedBuckets } from "../core/subscriptions.ts";
+import { watchedBuckets } from "../core/subscriptions.ts";
 import type { Definitions } from "../core/definitions.ts";
-import type { SubscriptionPlan } from "../core/subscriptions.ts";
-import { PermanentError } from "../core/errors.ts";
 import { openDuckdbWarehouse } from "../local/duckdb/warehouse.ts";
 import type { DuckdbWarehouse } from "../local/duckdb/warehouse.ts";
 import { folderObjectStore } from "../local/folder-object-store.ts";
 import type { FolderObjectStore } from "../local/folder-object-store.ts";
-import { openLocalBus } from "../local/local-bus.ts";
 import type { LocalBus } from "../local/local-bus.ts";
-import { openSqliteEventStore } from "../local/sqlite-event-store.ts";
 import type { SqliteEventStore } from "../local/sqlite-event-store.ts";
-import { systemClock, systemRandom } from "../local/system-clock.ts";
+import { systemClock } from "../local/system-clock.ts";
 import type { ObjectInfo } from "../ports/object-store.ts";
-import { createRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../runtime/services.ts";
+import { environmentSecrets, openEngine } from "./engine.ts";
 
 export interface PlatformOptions {
   /** The folder that holds everything: `buckets/`, `warehouse.duckdb`, `events.sqlite`, `messages.sqlite`. */
@@ -54,7 +49,6 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
   const { home, definitions } = options;
   mkdirSync(join(home, "buckets"), { recursive: true });
   const clock = systemClock();
-  const random = systemRandom();
   const objects = folderObjectStore({
     root: join(home, "buckets"),
     clock,
@@ -66,37 +60,18 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     clock,
     ...(options.gate === undefined ? {} : { gate: options.gate }),
   });
-  const events = openSqliteEventStore({ file: join(home, "events.sqlite") });
-
-  const plans = planner(definitions);
-  const bus = openLocalBus({
-    file: join(home, "messages.sqlite"),
-    clock,
-    random,
-    subscriptions: () => plans().list,
-    async push(subscription, envelope) {
-      const plan = plans().byName.get(subscription.name);
-      if (plan === undefined) return "nack";
-      await runtime.receive(plan.consumer, { body: envelope });
-      return "ack";
-    },
-    ...(options.onError === undefined ? {} : { onError: options.onError }),
-  });
-  const runtime = createRuntime({
+  const engine = await openEngine({
+    home,
     objects,
     warehouse,
-    events,
-    bus,
-    secrets: { access: environmentSecret },
-    clock,
-    random,
+    secrets: environmentSecrets,
     definitions,
-    ...(options.settings === undefined ? {} : { settings: options.settings }),
-    ...(options.holdLeases === undefined ? {} : { holdLeases: options.holdLeases }),
+    // Nobody counts the changes of a day in DuckDB.
+    settings: { dailyQuotas: false, ...options.settings },
+    holdLeases: options.holdLeases,
+    onError: options.onError,
   });
-
-  // Whoever has the warehouse's file open is alone: no execution of another process can be alive.
-  await runtime.releaseAbandoned();
+  const { events, bus, runtime } = engine;
 
   return {
     objects,
@@ -111,45 +86,11 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
         attributes: { eventType: "OBJECT_FINALIZE", bucketId: bucket, objectId: name, objectGeneration: generation },
       });
     },
-    async settle() {
-      do await bus.idle();
-      while ((await runtime.sweepDue()) > 0);
-    },
+    settle: engine.settle,
     async close(graceMs = 10_000) {
-      const stopped = bus.stop(graceMs);
-      runtime.stop();
-      await stopped;
-      bus.close();
+      await engine.stop(graceMs);
       await warehouse.close();
-      events.close();
+      engine.close();
     },
-  };
-}
-
-/** A secret of one machine comes from the environment: `passport-token` from `PASSPORT_TOKEN`. */
-async function environmentSecret(name: string): Promise<string> {
-  const variable = name.toUpperCase().replaceAll("-", "_");
-  const value = env[variable] ?? env[name];
-  if (value !== undefined) return value;
-  throw new PermanentError(`the secret ${name} is not set: export ${variable}=…`, { code: "not-found" });
-}
-
-interface Plans {
-  readonly list: readonly SubscriptionPlan[];
-  readonly byName: ReadonlyMap<string, SubscriptionPlan>;
-}
-
-/** The bus asks at every message and poll; the answer changes only with the definitions. */
-function planner(definitions: () => Definitions): () => Plans {
-  let of: Definitions | undefined;
-  let plans: Plans = { list: [], byName: new Map() };
-  return () => {
-    const now = definitions();
-    if (now !== of) {
-      of = now;
-      const list = subscriptionsOf(now);
-      plans = { list, byName: new Map(list.map((plan) => [plan.name, plan])) };
-    }
-    return plans;
   };
 }

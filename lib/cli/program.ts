@@ -4,13 +4,18 @@ import { Command, CommanderError } from "commander";
 import { DefinitionError, messageOf } from "../core/errors.ts";
 import { example } from "./command.ts";
 import type { ExitCode, Runner } from "./command.ts";
+import { backfillCommand } from "./commands/backfill.ts";
+import { buildCommand } from "./commands/build.ts";
+import { compileCommand } from "./commands/compile.ts";
 import { devCommand } from "./commands/dev.ts";
 import { eventsCommand } from "./commands/events.ts";
 import { listCommand } from "./commands/list.ts";
 import { materializeCommand } from "./commands/materialize.ts";
+import { probeCommand } from "./commands/probe.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { putCommand } from "./commands/put.ts";
 import { queryCommand } from "./commands/query.ts";
+import { reportCommand } from "./commands/report.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { sensorCommand } from "./commands/sensor.ts";
 import { showCommand } from "./commands/show.ts";
@@ -26,6 +31,8 @@ const COMMANDS = [
   showCommand,
   whyCommand,
   materializeCommand,
+  backfillCommand,
+  reportCommand,
   runsCommand,
   eventsCommand,
   queryCommand,
@@ -33,6 +40,9 @@ const COMMANDS = [
   publishCommand,
   sensorCommand,
   devCommand,
+  buildCommand,
+  compileCommand,
+  probeCommand,
 ] as const;
 
 /** After Ctrl-C, as shells have it. */

@@ -41,8 +41,12 @@ export function remoteWorkbench(dev: DevAddress): Workbench {
         // The document of the kind that was asked for, or none.
         return ((await call("get", { kind, id })) ?? undefined) as Documents[K] | undefined;
       },
-      history: ({ types, ...query }) =>
-        call("history", { ...query, ...(types === undefined ? {} : { types: [...types] }) }),
+      history: ({ asset, types, ...query }) =>
+        call("history", {
+          ...query,
+          ...(asset === undefined ? {} : { asset: typeof asset === "string" ? asset : [...asset] }),
+          ...(types === undefined ? {} : { types: [...types] }),
+        }),
       runs: (query) => call("runs", query),
       partitions: (query) => call("partitions", query),
       sensors: () => call("sensors", {}),

@@ -1,7 +1,8 @@
 /** Fires schedules while `sluice dev` runs, as the cloud's scheduler does: at least once, with a body that never changes. */
-import { topicOf } from "../core/asset-key.ts";
 import type { Definitions } from "../core/definitions.ts";
 import { put, ref } from "../core/documents.ts";
+import { requestsFor } from "../core/multi-requests.ts";
+import { originOf } from "../core/previous-keys.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventStore } from "../ports/event-store.ts";
 import type { MessageBus } from "../ports/message-bus.ts";
@@ -67,26 +68,27 @@ export async function fireDue({
   clock,
   definitions,
 }: Pick<SchedulerOptions, "events" | "bus" | "clock" | "definitions">): Promise<ReturnType<typeof planTicks>> {
-  const schedules = schedulesOf(definitions());
+  const defined = definitions();
+  const schedules = schedulesOf(defined);
   const cursors = new Map<string, number>();
   for (const { asset } of schedules) {
-    const cursor = await events.get("cursor", cursorId(asset));
+    const cursor = await events.get("cursor", cursorId(defined, asset));
     if (cursor !== undefined) cursors.set(asset, Number(cursor.value));
   }
   const now = clock.now();
   const plan = planTicks(schedules, cursors, now);
   const remember = async (asset: string, tick: number): Promise<void> => {
-    const cursor = ref("cursor", cursorId(asset));
+    const cursor = ref("cursor", cursorId(defined, asset));
     await events.transact({ cursor }, () => ({
       result: undefined,
       writes: [put(cursor, { value: String(tick), at: now })],
       events: [],
     }));
   };
-  for (const { asset, tick } of plan.due) {
-    await bus.publish(topicOf(asset), { data: { cause: { kind: "schedule" } } });
-    await remember(asset, tick);
-  }
+  const due = plan.due.flatMap(({ asset }) => defined.assets.get(asset) ?? []).map((asset) => ({ asset }));
+  for (const { topic, data } of requestsFor(defined, due, { cause: { kind: "schedule" } }))
+    await bus.publish(topic, { data });
+  for (const { asset, tick } of plan.due) await remember(asset, tick);
   for (const asset of plan.fresh) await remember(asset, now);
   return plan;
 }
@@ -97,6 +99,7 @@ function schedulesOf(definitions: Definitions): readonly Schedule[] {
   );
 }
 
-function cursorId(asset: string): string {
-  return `schedule ${asset}`;
+/** A renamed asset goes on with the ticks that it had. */
+function cursorId(definitions: Definitions, key: string): string {
+  return `schedule ${originOf(definitions.assets.get(key) ?? { key })}`;
 }

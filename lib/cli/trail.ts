@@ -52,7 +52,13 @@ export function trailOf(store: ReadableStore, roots: Roots): Trail {
     if (waitsSince !== undefined && run.createdAt >= waitsSince) return "root";
     const { cause } = run.request;
     const parent =
-      cause.kind === "sensor" ? cause.tick : cause.kind === "materialization" ? cause.id.replace(/^m-/, "") : undefined;
+      cause.kind === "sensor"
+        ? cause.tick
+        : cause.kind === "dependent" || cause.kind === "job"
+          ? cause.run
+          : cause.kind === "materialization"
+            ? cause.id.replace(/^m-/, "")
+            : undefined;
     return parent !== undefined && ["root", "follower"].includes(known.get(parent) ?? "") ? "follower" : "other";
   };
 

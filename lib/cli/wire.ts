@@ -9,14 +9,23 @@ import type { Page } from "../ports/event-store.ts";
 const text = z.string();
 const page = { after: text.exactOptional(), limit: z.int().positive().exactOptional() };
 // The table has every kind once, which is what the check on its type says.
-const KINDS = ["run", "partition", "slot", "asset", "sensor", "due", "cursor"] as const satisfies DocumentKind[];
+const KINDS = [
+  "run",
+  "partition",
+  "slot",
+  "asset",
+  "sensor",
+  "due",
+  "cursor",
+  "backfill",
+] as const satisfies DocumentKind[];
 
 export const requests = {
   catalog: z.strictObject({}),
   get: z.strictObject({ kind: z.enum(KINDS), id: text }),
   history: z.strictObject({
     ...page,
-    asset: text.exactOptional(),
+    asset: z.union([text, z.array(text)]).exactOptional(),
     partition: text.exactOptional(),
     run: text.exactOptional(),
     types: z.array(z.enum(EVENT_TYPES)).exactOptional(),

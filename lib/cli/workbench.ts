@@ -3,6 +3,7 @@ import type { ObjectInfo } from "../ports/object-store.ts";
 import type { EventStore } from "../ports/event-store.ts";
 import type { Catalog } from "./catalog.ts";
 import { probeDev } from "./dev-file.ts";
+import { readGcpHome } from "./gcp-home.ts";
 
 export type ReadableStore = Pick<EventStore, "get" | "history" | "runs" | "partitions" | "sensors">;
 
@@ -45,5 +46,7 @@ export interface WorkbenchOptions {
 export async function openWorkbench(options: WorkbenchOptions): Promise<Workbench> {
   const dev = await probeDev(options.home);
   if (dev !== undefined) return (await import("./remote-workbench.ts")).remoteWorkbench(dev);
+  const gcp = await readGcpHome(options.home);
+  if (gcp !== undefined) return (await import("./gcp-query.ts")).gcpHomeWorkbench(options, gcp);
   return (await import("./direct-workbench.ts")).directWorkbench(options);
 }

@@ -68,7 +68,7 @@ describe("sluice", () => {
     });
     assert.equal(
       names.join(", "),
-      "list, show, why, materialize, runs, events, query, put, publish, sensor list, sensor start, sensor stop, dev",
+      "list, show, why, materialize, backfill list, backfill status, backfill cancel, backfill resume, report, runs, events, query, put, publish, sensor list, sensor start, sensor stop, dev, build, compile, probe",
     );
   });
 

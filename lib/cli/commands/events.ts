@@ -1,9 +1,11 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { Command } from "commander";
 import type { EventType, StoredEvent } from "../../core/events.ts";
+import { namesOf } from "../../core/previous-keys.ts";
 import { example, findAsset, positiveCount, unknownName } from "../command.ts";
 import type { Runner } from "../command.ts";
 import { EVENT_TYPES, eventTexts } from "../event-lines.ts";
+import { metadataLines } from "../metadata-text.ts";
 import { plain } from "../shell.ts";
 import { timeText } from "../tables.ts";
 
@@ -39,9 +41,9 @@ export function eventsCommand(run: Runner): Command {
       run(async ({ shell, bench }, options: Options) => {
         const { store, catalog } = await bench();
         const { asset, partition, run: runId, type, limit } = options;
-        if (asset !== undefined) findAsset(await catalog(), asset);
+        const names = asset === undefined ? undefined : namesOf(findAsset(await catalog(), asset));
         const filter = {
-          ...(asset === undefined ? {} : { asset }),
+          ...(names === undefined ? {} : { asset: names }),
           ...(partition === undefined ? {} : { partition }),
           ...(runId === undefined ? {} : { run: runId }),
           ...(type === undefined ? {} : { types: type }),
@@ -53,11 +55,12 @@ export function eventsCommand(run: Runner): Command {
             if (found !== undefined) texts.learn(found);
           }
           shell.value(event);
-          const { subject, partition: shown, text, style } = texts.of(event);
+          const { subject, partition: shown, text, style, details = {} } = texts.of(event);
           const { paint } = shell;
           const what = style === undefined ? plain(text) : paint(style, plain(text));
           const where = [subject, shown].filter((part) => part !== "").map(plain);
           shell.print([paint("dim", timeText(event.at)), ...where, what].join("  "));
+          for (const line of metadataLines(details, paint)) shell.print(`    ${line}`);
         };
 
         const { items } = await store.history({ ...filter, limit });

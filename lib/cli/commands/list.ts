@@ -3,6 +3,7 @@ import type { AssetDocument } from "../../core/documents.ts";
 import { chooseAssets, example } from "../command.ts";
 import type { Runner } from "../command.ts";
 import type { AssetEntry } from "../catalog.ts";
+import { withPreviousNames } from "../previous-names.ts";
 import { sensorStates } from "../sensor-states.ts";
 import { printTable, timeText } from "../tables.ts";
 
@@ -18,8 +19,9 @@ export function listCommand(run: Runner): Command {
         const { assets, sensors, jobs, problems } = all;
         const chosen = selection === undefined ? assets : chooseAssets(all, selection);
         const heads = new Map<string, AssetDocument>();
+        const heldBy = withPreviousNames(store, chosen);
         for (const { key } of chosen) {
-          const head = await store.get("asset", key);
+          const head = await heldBy.get("asset", key);
           if (head !== undefined) heads.set(key, head);
         }
         const states = selection === undefined ? await sensorStates(sensors, store) : [];
@@ -37,7 +39,7 @@ export function listCommand(run: Runner): Command {
             { text: asset.key, style: "bold" as const },
             partitionsText(asset),
             head === undefined ? { text: "never", style: "dim" as const } : `${timeText(head.at)}  ${head.partition}`,
-            asset.kinds.join(", "),
+            [...(asset.external === undefined ? [] : [EXTERNAL[asset.external]]), ...asset.kinds].join(", "),
             { text: asset.place.split(" ")[0] ?? "", style: "dim" as const },
           ];
         });
@@ -65,6 +67,9 @@ export function listCommand(run: Runner): Command {
       }),
     );
 }
+
+/** What the list calls data that is made elsewhere. */
+const EXTERNAL = { reported: "external", observed: "source" } as const;
 
 function partitionsText({ partitions }: AssetEntry): string {
   if (partitions === undefined) return "–";

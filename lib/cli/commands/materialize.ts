@@ -1,11 +1,12 @@
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { z } from "zod";
-import { systemRandom } from "../../local/system-clock.ts";
-import type { RunDocument } from "../../core/documents.ts";
-import type { AssetEntry } from "../catalog.ts";
-import { checkPartition, chooseAssets, example, jsonOf } from "../command.ts";
-import type { Runner } from "../command.ts";
-import { endOfHistory, follow, runResult } from "../follow.ts";
+import type { AssetEntry, Catalog } from "../catalog.ts";
+import { checkPartition, chooseAssets, example, jsonOf, positiveCount } from "../command.ts";
+import type { ExitCode, Runner } from "../command.ts";
+import { MAX_BYTES } from "../max-bytes.ts";
+import { requestOutputs } from "../request-outputs.ts";
+import { requestResult, requestRun } from "../request-run.ts";
+import type { Requested } from "../request-run.ts";
 import type { Shell } from "../shell.ts";
 import { UsageError } from "../usage-error.ts";
 import type { Workbench } from "../workbench.ts";
@@ -17,12 +18,17 @@ interface Options {
   readonly allowMissing?: true;
   readonly unseal?: true;
   readonly config?: string;
+  readonly target: "local" | "gcp";
+  readonly env?: string;
+  readonly user?: string;
+  readonly gcpProject?: string;
+  readonly location?: string;
+  readonly maxBytes: number;
+  readonly stagingBucket?: string;
+  readonly yes?: true;
 }
 
-type Outcome =
-  | { readonly kind: "run"; readonly run: RunDocument }
-  | { readonly kind: "refused"; readonly reason: string }
-  | { readonly kind: "left-out"; readonly because: string };
+type Outcome = Requested | { readonly kind: "left-out"; readonly because: string };
 
 export function materializeCommand(run: Runner): Command {
   return new Command("materialize")
@@ -34,36 +40,123 @@ export function materializeCommand(run: Runner): Command {
     .option("--allow-missing", "publish although objects that were loaded before are gone")
     .option("--unseal", "open a partition again that a clean-up has sealed")
     .option("--config <json>", "the run's config")
+    .addOption(
+      new Option("--target <where>", "where the data is: on this machine, or real buckets and BigQuery")
+        .choices(["local", "gcp"])
+        .default("local"),
+    )
+    .option("--env <name>", "with gcp: dev, whose datasets dev_<user>_… are the only ones that are written")
+    .option("--user <name>", "with gcp: whose datasets; whoever is logged in here")
+    .option("--gcp-project <id>", "with gcp: the project; GOOGLE_CLOUD_PROJECT where it is left out")
+    .option("--location <name>", "with gcp: of the datasets; where the real tables are")
+    .option("--max-bytes <count>", "with gcp: what each query may bill", positiveCount("--max-bytes"), MAX_BYTES)
+    .option("--staging-bucket <name>", "with gcp: a bucket of yours for rows on their way into a table")
+    .option("--yes", "with gcp: make missing datasets without a question")
     .addHelpText(
       "after",
       example(
         "sluice materialize gitcoin/passport_scores --partition 2024-05-01",
         'sluice materialize "+gitcoin/*"',
         `sluice materialize gitcoin/passport_scores --force`,
+        "sluice materialize gitcoin/passing --target gcp --env dev --gcp-project my-project",
       ),
     )
     .action(
       run(async ({ shell, bench: open }, selection: string, options: Options) => {
-        const bench = await open();
-        const assets = chooseAssets(await bench.catalog(), selection);
-        const partitions = new Map(assets.map((asset) => [asset.key, partitionFor(asset, options.partition)]));
-        const wishes = wishesOf(options);
-        const outcomes = new Map<string, Outcome>();
-        for (const asset of assets) {
-          const blocker = asset.deps.find((dep) => outcomes.has(dep) && !isGood(outcomes.get(dep)));
-          const outcome: Outcome =
-            blocker === undefined
-              ? await materialize(shell, bench, asset, { ...wishes, ...partitions.get(asset.key) })
-              : { kind: "left-out", because: blocker };
-          outcomes.set(asset.key, outcome);
-          report(shell, asset.key, outcome);
+        const choose = (catalog: Catalog): readonly AssetEntry[] => {
+          const assets = madeHere(chooseAssets(catalog, selection), selection);
+          assets.forEach((asset) => partitionFor(asset, options.partition));
+          return assets;
+        };
+        if (options.target !== "gcp") {
+          refuseGcpOptions(options);
+          const bench = await open();
+          return materializeAll(shell, bench, choose(await bench.catalog()), options);
         }
-        shell.value([...outcomes].map(([asset, outcome]) => ({ asset, ...outcomeResult(outcome) })));
-        const all = [...outcomes.values()];
-        if (all.every(isGood)) return 0;
-        return all.some(({ kind }) => kind === "run") ? 1 : 2;
+        if (options.env !== "dev")
+          throw new UsageError(
+            "from one machine only datasets of your own are written: --target gcp goes with --env dev",
+          );
+        // Loaded here, so that local work never reads a line of it.
+        const { openGcpBench } = await import("../gcp-bench.ts");
+        const bench = await openGcpBench(shell, choose, options);
+        try {
+          const { assets } = await bench.catalog();
+          const chosen = assets.filter(({ key }) => bench.chosen.has(key));
+          return await materializeAll(shell, bench, chosen, options, bench.forced);
+        } finally {
+          await bench.close();
+        }
       }),
     );
+}
+
+/** Options that mean nothing to a local run would be passed over in silence. */
+function refuseGcpOptions({ env, user, gcpProject, location, maxBytes, stagingBucket, yes }: Options): void {
+  const named = { env, user, "gcp-project": gcpProject, location, "staging-bucket": stagingBucket, yes };
+  const [first] = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  const stray = first ?? (maxBytes === MAX_BYTES ? undefined : "max-bytes");
+  if (stray !== undefined) throw new UsageError(`--${stray} goes with --target gcp`);
+}
+
+const NOTHING_FORCED: ReadonlySet<string> = new Set();
+
+/** One after the other, in graph order. `forced`: those whose runs never count as unchanged. */
+async function materializeAll(
+  shell: Shell,
+  bench: Workbench,
+  assets: readonly AssetEntry[],
+  options: Options,
+  forced: ReadonlySet<string> = NOTHING_FORCED,
+): Promise<ExitCode> {
+  const catalog = await bench.catalog();
+  const partitions = new Map(assets.map((asset) => [asset.key, partitionFor(asset, options.partition)]));
+  const wishes = wishesOf(options);
+  const outcomes = new Map<string, Outcome>();
+  for (const asset of assets) {
+    if (outcomes.has(asset.key)) continue;
+    const blocker = asset.deps.find((dep) => outcomes.has(dep) && !isGood(outcomes.get(dep)));
+    const force = forced.has(asset.key) ? { force: true } : {};
+    const all = { ...wishes, ...force, ...partitions.get(asset.key) };
+    const together = togetherWith(asset, assets, catalog, wishes);
+    const made: ReadonlyMap<string, Outcome> =
+      blocker !== undefined
+        ? new Map(together.map(({ key }) => [key, { kind: "left-out", because: blocker }]))
+        : together.length > 1
+          ? await requestOutputs(shell, bench, together, all)
+          : new Map([[asset.key, await requestRun(shell, bench, asset, all)]]);
+    for (const [key, outcome] of made) {
+      outcomes.set(key, outcome);
+      report(shell, key, outcome);
+    }
+  }
+  shell.value([...outcomes].map(([asset, outcome]) => ({ asset, ...outcomeResult(outcome) })));
+  const all = [...outcomes.values()];
+  if (all.every(isGood)) return 0;
+  return all.some(({ kind }) => kind === "run") ? 1 : 2;
+}
+
+/** Those that Sluice makes, or looks at. Throws `UsageError` when another one is asked for by its name, or no other. */
+function madeHere(chosen: readonly AssetEntry[], selection: string): readonly AssetEntry[] {
+  const assets = chosen.filter(({ external }) => external !== "reported");
+  const names = selection.split(/[\s,]+/);
+  const others = chosen.filter(({ external }) => external === "reported");
+  const first = others.find(({ key }) => names.includes(key)) ?? (assets.length === 0 ? others[0] : undefined);
+  if (first === undefined) return assets;
+  throw new UsageError(`${first.key} is made elsewhere: tell that it has new data with \`sluice report ${first.key}\``);
+}
+
+/** The chosen outputs of its multi-asset, which one call of the code makes; the asset alone where the job cannot be asked. */
+function togetherWith(
+  asset: AssetEntry,
+  chosen: readonly AssetEntry[],
+  { jobs }: Catalog,
+  wishes: Readonly<Record<string, unknown>>,
+): readonly AssetEntry[] {
+  const name = asset.multi?.name;
+  const known = Object.keys(wishes).every((wish) => wish === "force" || wish === "config");
+  if (name === undefined || !known || !jobs.some((job) => job.name === name)) return [asset];
+  return chosen.filter(({ multi }) => multi?.name === name);
 }
 
 function partitionFor(asset: AssetEntry, partition: string | undefined): { partition?: string } {
@@ -87,35 +180,6 @@ function wishesOf({ force, rollback, allowMissing, unseal, config }: Options): R
   };
 }
 
-/** Publishes the request as anybody would; its run key tells the run among all others. */
-async function materialize(
-  shell: Shell,
-  bench: Workbench,
-  asset: AssetEntry,
-  wishes: Readonly<Record<string, unknown>>,
-): Promise<Outcome> {
-  const from = await endOfHistory(bench.store);
-  const runKey = `manual:${systemRandom().id()}`;
-  const body = { ...wishes, runKey, cause: { kind: "manual" } };
-  const data = Buffer.from(JSON.stringify(body)).toString("base64");
-  const messageId = await bench.publish(asset.topic, { data, attributes: {} });
-  const follower = follow(shell, bench, from, { runKeys: [runKey], messageId });
-  try {
-    await follower.untilEnded();
-    // What follows from it, sensors for example, is for whoever runs on: this process, unless dev does the work.
-    if (!bench.remote) await follower.untilSettled();
-  } catch (error) {
-    if (shell.signal.aborted)
-      shell.warn(`${asset.key}: left alone; it goes on under \`sluice dev\` or with the next command`);
-    throw error;
-  }
-  const reason = follower.refusal();
-  if (reason !== undefined) return { kind: "refused", reason };
-  const ended = (await follower.runs()).find((run) => run.endedAt !== undefined);
-  if (ended === undefined) throw new Error(`the run of ${asset.key} has gone`);
-  return { kind: "run", run: ended };
-}
-
 /** A skipped run found what was asked for already done, or had nothing to do. */
 function isGood(outcome: Outcome | undefined): boolean {
   return outcome?.kind === "run" && outcome.run.status !== "failed";
@@ -127,8 +191,6 @@ function report(shell: Shell, asset: string, outcome: Outcome): void {
 }
 
 function outcomeResult(outcome: Outcome): object {
-  if (outcome.kind === "run") return runResult(outcome.run);
-  return outcome.kind === "refused"
-    ? { status: "refused", reason: outcome.reason }
-    : { status: "left-out", reason: `${outcome.because} failed` };
+  if (outcome.kind !== "left-out") return requestResult(outcome);
+  return { status: "left-out", reason: `${outcome.because} failed` };
 }

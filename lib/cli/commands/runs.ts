@@ -3,6 +3,7 @@ import type { RunStatus } from "../../core/documents.ts";
 import { example, findAsset, positiveCount } from "../command.ts";
 import type { Runner } from "../command.ts";
 import { runResult } from "../follow.ts";
+import { runsOf } from "../previous-names.ts";
 import { RUN_HEAD, runRows } from "../run-rows.ts";
 import { printTable } from "../tables.ts";
 
@@ -32,13 +33,15 @@ export function runsCommand(run: Runner): Command {
     .action(
       run(async ({ shell, bench }, { asset, partition, status, limit }: Options) => {
         const { store, catalog } = await bench();
-        if (asset !== undefined) findAsset(await catalog(), asset);
-        const { items } = await store.runs({
+        const query = {
           limit,
-          ...(asset === undefined ? {} : { kind: "asset" as const, name: asset }),
           ...(partition === undefined ? {} : { partition }),
           ...(status === undefined ? {} : { status }),
-        });
+        };
+        const items =
+          asset === undefined
+            ? (await store.runs(query)).items
+            : await runsOf(store, findAsset(await catalog(), asset), query);
         shell.value(items.map(runResult));
         if (items.length === 0) shell.print("No runs.");
         else printTable(shell, runRows(items), RUN_HEAD);

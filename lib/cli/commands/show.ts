@@ -1,11 +1,16 @@
 import { Command } from "commander";
-import type { PartitionDocument } from "../../core/documents.ts";
+import type { PartitionDocument, StoredVersion } from "../../core/documents.ts";
 import { assetGraph } from "../../core/graph.ts";
+import { namesOf } from "../../core/previous-keys.ts";
+import { partitionRef } from "../../core/run-identity.ts";
 import { formatTable } from "../../core/table.ts";
+import { placeOf } from "../../runtime/parquet/store.ts";
 import type { AssetEntry } from "../catalog.ts";
 import { example, findAsset } from "../command.ts";
 import type { Runner } from "../command.ts";
 import { runResult } from "../follow.ts";
+import { latestData, madeValue, printLatestData, resultText } from "../latest-data.ts";
+import { runsOf, withPreviousNames } from "../previous-names.ts";
 import { runRows, RUN_HEAD } from "../run-rows.ts";
 import { countText, printTable, timeText } from "../tables.ts";
 import type { ReadableStore } from "../workbench.ts";
@@ -21,13 +26,25 @@ export function showCommand(run: Runner): Command {
         const all = await catalog();
         const asset = findAsset(all, key);
         const graph = assetGraph(all.assets);
-        const head = await store.get("asset", key);
-        const partitions = await summaryOf(store, key);
-        const { items: runs } = await store.runs({ kind: "asset", name: key, limit: 5 });
+        const named = withPreviousNames(store, [asset]);
+        const head = await named.get("asset", key);
+        const stored = head === undefined ? undefined : await storedBy(named, key, head.partition);
+        const partitions = await summaryOf(store, asset);
+        const runs = await runsOf(store, asset, { limit: 5 });
+        const data = await latestData(store, asset, head?.partition);
         shell.value({
           ...asset,
           dependents: graph.dependentsOf(key),
-          ...(head === undefined ? {} : { latest: { ...head, at: new Date(head.at).toISOString() } }),
+          ...(head === undefined
+            ? {}
+            : { latest: { ...head, at: new Date(head.at).toISOString(), ...madeValue(data.made) } }),
+          checkResults: [...data.checked.values()].map(({ result, partition, run: by, at }) => ({
+            ...result,
+            partition,
+            run: by,
+            at: new Date(at).toISOString(),
+          })),
+          ...(stored === undefined ? {} : { latestRows: stored }),
           partitionCounts: partitions,
           recentRuns: runs.map(runResult),
         });
@@ -42,6 +59,7 @@ export function showCommand(run: Runner): Command {
             "latest",
             head === undefined ? "never materialized" : `${head.partition} at ${timeText(head.at)} UTC`.trimStart(),
           ],
+          ["latest rows in", stored === undefined ? "" : (placeOf(stored.handle) ?? `version ${stored.version}`)],
           ["partitions held", partitionsText(partitions)],
         ].filter(([, text]) => text !== "");
         printTable(
@@ -51,7 +69,12 @@ export function showCommand(run: Runner): Command {
         for (const [title, rows] of [
           [
             "Checks",
-            asset.checks.map((check) => [check.name, check.rule, check.blocking ? "blocking" : check.severity]),
+            asset.checks.map(({ name, rule, blocking, severity }) => [
+              name,
+              rule,
+              blocking ? `blocking, ${severity}` : severity,
+              resultText(data.checked.get(name)),
+            ]),
           ],
           ["Needs", asset.needs.map((need) => [needText(need), need.reason])],
         ] as const) {
@@ -60,6 +83,7 @@ export function showCommand(run: Runner): Command {
           shell.print(paint("bold", title));
           printTable(shell, rows);
         }
+        printLatestData(shell, data);
         if (runs.length > 0) {
           shell.print();
           shell.print(paint("bold", "Last runs"));
@@ -70,20 +94,27 @@ export function showCommand(run: Runner): Command {
     );
 }
 
+/** What the newest partition's head says of rows that are in no table. */
+async function storedBy(store: ReadableStore, key: string, partition: string): Promise<StoredVersion | undefined> {
+  return (await store.get("partition", partitionRef(key, partition).id))?.head?.stored;
+}
+
 interface PartitionCounts {
   readonly materialized: number;
   readonly sealed: number;
   readonly busy: number;
 }
 
-async function summaryOf(store: ReadableStore, name: string): Promise<PartitionCounts> {
+async function summaryOf(store: ReadableStore, asset: AssetEntry): Promise<PartitionCounts> {
   const counts = { materialized: 0, sealed: 0, busy: 0 };
-  let after: string | undefined;
-  do {
-    const page = await store.partitions({ name, limit: 1_000, ...(after === undefined ? {} : { after }) });
-    for (const partition of page.items) count(counts, partition);
-    after = page.next;
-  } while (after !== undefined);
+  for (const name of namesOf(asset)) {
+    let after: string | undefined;
+    do {
+      const page = await store.partitions({ name, limit: 1_000, ...(after === undefined ? {} : { after }) });
+      for (const partition of page.items) count(counts, partition);
+      after = page.next;
+    } while (after !== undefined);
+  }
   return counts;
 }
 
@@ -109,6 +140,8 @@ function factsOf(asset: AssetEntry): [string, string][] {
       : "";
   return [
     ["defined in", asset.place],
+    ["called before", (asset.previousKeys ?? []).join(", ")],
+    ["made", asset.external === undefined ? "" : madeText(asset.key, asset.external)],
     ["topic", asset.topic],
     ["owners", asset.owners.join(", ")],
     ["group", asset.group ?? ""],
@@ -126,12 +159,8 @@ function factsOf(asset: AssetEntry): [string, string][] {
         ? ""
         : `gs://${[source.bucket, source.pathBase, source.fileMatch].filter((part) => part !== "").join("/")}`,
     ],
-    [
-      "table",
-      target === undefined
-        ? ""
-        : `${formatTable(target.table)}${target.slot === "table" ? ", replaced by each run" : ", partition by partition"}`,
-    ],
+    ["table", target === undefined ? "" : tableText(asset, target)],
+    ["rows in", asset.rowsIn ?? ""],
     ["staging in", target?.stagingDataset ?? ""],
     ["retention", retention === undefined ? "" : countText(retention.days, "day")],
     ["runs by itself", automation === undefined ? "" : automationText(automation)],
@@ -151,4 +180,23 @@ function needText({ kind, reason, ...rest }: AssetEntry["needs"][number]): strin
   return [kind, place, ...Object.values(others).filter((value) => typeof value === "string")]
     .filter((part) => part !== "")
     .join(" ");
+}
+
+function tableText({ external }: AssetEntry, target: NonNullable<AssetEntry["target"]>): string {
+  const table = formatTable(target.table);
+  if (external === undefined) return `${table}, ${publishText(target)}`;
+  const { column = "time of ingestion" } = target.partitioning ?? {};
+  return target.slot === "partition" ? `${table}, by ${column}` : table;
+}
+
+function madeText(key: string, how: NonNullable<AssetEntry["external"]>): string {
+  if (how === "reported") return `elsewhere; new data is told by \`sluice report ${key}\``;
+  return "elsewhere; its code looks for a new version";
+}
+
+function publishText({ slot, publish }: NonNullable<AssetEntry["target"]>): string {
+  if (slot === "partition") return "partition by partition";
+  if (publish === "append") return "to which each run adds its rows";
+  if (publish === "view") return "a view";
+  return typeof publish === "object" ? `merged by ${publish.merge.join(", ")}` : "replaced by each run";
 }

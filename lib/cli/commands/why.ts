@@ -4,8 +4,9 @@ import type { Explained } from "../../core/condition.ts";
 import { formatPartition, latestPartition } from "../../core/partitions.ts";
 import { readFacts } from "../../runtime/upstreams.ts";
 import { checkPartition, example, findAsset } from "../command.ts";
+import { runsOf, withPreviousNames } from "../previous-names.ts";
 import type { Runner } from "../command.ts";
-import type { AssetEntry } from "../catalog.ts";
+import type { AssetEntry, Catalog } from "../catalog.ts";
 import type { ReadableStore } from "../workbench.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -20,28 +21,41 @@ export function whyCommand(run: Runner): Command {
     .option("--partition <key>", "the partition to explain (default: its newest)")
     .addHelpText("after", example("sluice why gitcoin/profiles", "sluice why gitcoin/profiles --partition 2024-05-01"))
     .action(
-      run(async ({ shell, bench }, key: string, options: Options) => {
+      run(async ({ shell, bench }, key: string, { partition }: Options) => {
         const { catalog, store } = await bench();
-        const known = await catalog();
-        const asset = findAsset(known, key);
-        const partition = await choosePartition(store, asset, options.partition);
-        const assets = new Map(known.assets.map((entry) => [entry.key, entry]));
-        const facts = await readFacts({ events: store, assets }, asset, partition, Date.now());
-        const { items: runs } = await store.runs({ kind: "asset", name: key, partition, limit: 1 });
-        const last = runs[0];
-        const condition = asset.automation === undefined ? undefined : explain(asset.automation, facts);
-        shell.value({ asset: key, partition, condition: condition ?? null, facts, lastRun: last ?? null });
-
-        shell.print(`${key} ${formatPartition({ key: partition })}`);
-        if (condition === undefined) shell.print("  it never runs by itself: it has no automation");
-        else for (const line of treeLines(condition, "  ")) shell.print(line);
-        if (last !== undefined) {
-          const reason = last.reason === undefined ? "" : `: ${last.reason}`;
-          shell.print(`  last run ${last.id} ${last.status}${reason}`);
-        }
+        const { value, lines } = await explainAsset(store, await catalog(), key, partition);
+        shell.value(value);
+        for (const line of lines) shell.print(line);
         return 0;
       }),
     );
+}
+
+/** Why an asset runs or waits, for people and for programs. `chosen`: the partition's key. Throws `UsageError`. */
+export async function explainAsset(stored: ReadableStore, catalog: Catalog, key: string, chosen: string | undefined) {
+  const store = withPreviousNames(stored, catalog.assets);
+  const asset = findAsset(catalog, key);
+  const partition = await choosePartition(store, asset, chosen);
+  const assets = new Map(catalog.assets.map((entry) => [entry.key, entry]));
+  const facts = await readFacts({ events: store, assets }, asset, partition, Date.now());
+  const [last] = await runsOf(store, asset, { partition, limit: 1 });
+  const condition = asset.automation === undefined ? undefined : explain(asset.automation, facts);
+  const tree = condition === undefined ? [`  it never runs by itself: ${reasonOf(asset)}`] : treeLines(condition, "  ");
+  const reason = last?.reason === undefined ? "" : `: ${last.reason}`;
+  return {
+    value: { asset: key, partition, condition: condition ?? null, facts, lastRun: last ?? null },
+    lines: [
+      `${key} ${formatPartition({ key: partition })}`,
+      ...tree,
+      ...(last === undefined ? [] : [`  last run ${last.id} ${last.status}${reason}`]),
+    ],
+  };
+}
+
+function reasonOf({ key, external }: AssetEntry): string {
+  if (external === undefined) return "it has no automation";
+  if (external === "reported") return `it is made elsewhere, and new data is told by \`sluice report ${key}\``;
+  return "it is looked at by hand, and when an asset of its file that depends on it runs";
 }
 
 /** The one asked for; otherwise the newest that was made, or else the newest that is over. */
@@ -53,10 +67,12 @@ async function choosePartition(store: ReadableStore, asset: AssetEntry, wanted: 
   return latest;
 }
 
+/** What has parts says no more than these do. */
 function treeLines({ label, value, because, events, parts }: Explained, indent: string): string[] {
+  const reason = parts.length === 0 ? `: ${because}` : "";
   const rests = events.length === 0 ? "" : `  [${events.slice(0, 3).join(", ")}${events.length > 3 ? ", …" : ""}]`;
   return [
-    `${indent}${value ? "✓" : "✗"} ${label}: ${because}${rests}`,
+    `${indent}${value ? "✓" : "✗"} ${label}${reason}${rests}`,
     ...parts.flatMap((part) => treeLines(part, `${indent}  `)),
   ];
 }
