@@ -16,6 +16,7 @@ const LONG_FILES: Readonly<Record<string, string>> = {};
 const OTHER_TESTS: Readonly<Record<string, string>> = {
   ".": "tests of the tree itself",
   e2e: "tests of the whole, through the front door",
+  simulation: "the runtime in a world that does its worst, by seeds",
   support: "what the tests share, with its own tests",
 };
 const KEBAB_PATH = /^(?:_?[a-z0-9]+(?:-[a-z0-9]+)*\/)*_?[a-z0-9]+(?:-[a-z0-9]+)*(?:\.[a-z0-9]+)+$/;

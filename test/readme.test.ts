@@ -10,14 +10,15 @@ import { ROOT, textOf } from "./support/tree.ts";
 const readme = textOf("README.md");
 const blocks = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, text = ""]) => text);
 const IMPORTS = `
-import { Interval, SourceMode, asset, bigqueryTable, check, eager, intervalGcsImportAsset } from "sluice";
+import { Interval, SourceMode, asset, bigqueryTable, check, daily, eager, intervalGcsImportAsset } from "sluice";
+import { partition, sql, sqlAsset } from "sluice";
 import { z } from "zod";
 `;
 const project = temporaryProject({ "readme.ts": IMPORTS + blocks.join("\n") });
 after(() => project.remove());
 
 test("its assets are defined as it shows them, without a problem", async () => {
-  assert.equal(blocks.length, 2);
+  assert.equal(blocks.length, 3);
   const listed = z.object({
     assets: z.array(z.object({ key: z.string(), deps: z.array(z.string()) })),
     problems: z.array(z.string()),
@@ -26,7 +27,11 @@ test("its assets are defined as it shows them, without a problem", async () => {
   assert.deepEqual(problems, []);
   assert.deepEqual(
     assets.map(({ key, deps }) => [key, ...deps]),
-    [["gitcoin/passport_scores"], ["gitcoin/profiles", "gitcoin/passport_scores"]],
+    [
+      ["gitcoin/passport_scores"],
+      ["gitcoin/day_summary", "gitcoin/passport_scores"],
+      ["gitcoin/profiles", "gitcoin/passport_scores"],
+    ],
   );
 });
 
