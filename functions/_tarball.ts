@@ -1,8 +1,8 @@
 /** A gzipped tarball over HTTP, entry by entry: nothing is written to disk, and no more than one file is held in memory. */
 import { createTarDecoder } from "modern-tar";
 import { PermanentError, RetryableError } from "sluice";
-// The fetch of Node 24 ends the process when a server closes a connection whose body is still being read.
-import { fetch } from "undici";
+// Node 24's own agent ends the process when a server closes a connection whose body is still being read.
+import { Agent, fetch } from "undici";
 
 export interface TarballFile {
   /** Below the archive's one top folder. */
@@ -17,40 +17,46 @@ const MAX_BYTES = 1_000_000;
 
 /** The plain files of the archive. Throws `PermanentError` for an address that has none, and for a file that is too large. */
 export async function* tarballFiles(url: string, signal: AbortSignal): AsyncGenerator<TarballFile, void, void> {
-  const response = await fetch(url, { signal });
-  if (!response.ok || response.body === null) {
+  const dispatcher = new Agent();
+  try {
+    const response = await fetch(url, { signal, dispatcher });
+    if (response.ok && response.body !== null) {
+      yield* filesOf(response.body.pipeThrough(new DecompressionStream("gzip")), signal);
+      return;
+    }
     const reason = `${url} answers ${response.status}`;
     if (response.status === 429 || response.status >= 500) throw new RetryableError(reason);
     throw new PermanentError(`${reason}: correct the archive's address`, { code: "no-archive" });
+  } finally {
+    // Whoever leaves early needs no more of it.
+    await dispatcher.destroy();
   }
+}
+
+async function* filesOf(tar: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<TarballFile, void, void> {
   const decoder = createTarDecoder({ strict: true });
-  const archive = response.body.pipeThrough(new DecompressionStream("gzip")).pipeTo(decoder.writable, { signal });
+  const archive = tar.pipeTo(decoder.writable, { signal });
   // An archive that breaks off in the middle of an entry leaves its reader waiting for the rest.
   const broken = archive.then(() => new Promise<never>(() => undefined));
   broken.catch(() => undefined);
   const intact = <T>(step: Promise<T>): Promise<T> => Promise.race([step, broken]);
   const entries = decoder.readable.getReader();
-  try {
-    for (;;) {
-      const { done, value } = await intact(entries.read());
-      if (done) return;
-      const { header, body } = value;
-      const path = header.name.slice(header.name.indexOf("/") + 1);
-      let read = false;
-      if (header.type === "file" && !path.split("/").includes("..")) {
-        if (header.size > MAX_BYTES)
-          throw new PermanentError(`${path} has ${header.size} bytes, more than ${MAX_BYTES}`, { code: "too-large" });
-        const text = (): Promise<string> => {
-          read = true;
-          return intact(new Response(body).text());
-        };
-        yield { path, commit: header.pax?.["comment"], text };
-      }
-      // The next entry comes only when this one is drained.
-      if (!read) await intact(body.cancel());
+  for (;;) {
+    const { done, value } = await intact(entries.read());
+    if (done) return;
+    const { header, body } = value;
+    const path = header.name.slice(header.name.indexOf("/") + 1);
+    let read = false;
+    if (header.type === "file" && !path.split("/").includes("..")) {
+      if (header.size > MAX_BYTES)
+        throw new PermanentError(`${path} has ${header.size} bytes, more than ${MAX_BYTES}`, { code: "too-large" });
+      const text = (): Promise<string> => {
+        read = true;
+        return intact(new Response(body).text());
+      };
+      yield { path, commit: header.pax?.["comment"], text };
     }
-  } finally {
-    // Whoever leaves early needs no more of it, and an archive that broke off has no more.
-    entries.cancel().catch(() => undefined);
+    // The next entry comes only when this one is drained.
+    if (!read) await intact(body.cancel());
   }
 }

@@ -182,8 +182,9 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
       try {
         const stats = await handle.stat({ bigint: true });
         const state = stateOf(stats);
-        const isThere = stats.isFile() && waitMs(state) === 0;
-        if (!isThere || (generation !== undefined && state.generation !== generation)) throw notFound(uri, generation);
+        // Whoever knows its generation has seen it finished, perhaps before this store was opened.
+        const isThere = generation === undefined ? waitMs(state) === 0 : state.generation === generation;
+        if (!stats.isFile() || !isThere) throw notFound(uri, generation);
         for (let at = 0; at < state.size;) {
           signal?.throwIfAborted();
           const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafe(readBytes), 0, readBytes, at);
