@@ -142,6 +142,24 @@ await withEmulator("firestore", (emulator) => {
         put(ref("sensor", "s"), { name: "s" }),
         put(ref("due", "live"), { shard: 3, dueAt: 5_000, runId: "live" }),
         put(ref("cursor", "c"), { value: "1", at: 1 }),
+        put(ref("backfill", "b"), {
+          id: "b",
+          asset: "a",
+          from: "p",
+          to: "p",
+          total: 1,
+          which: "all",
+          maxConcurrent: 1,
+          status: "running",
+          next: 0,
+          underWay: [],
+          counts: { passedOver: 0, succeeded: 0, skipped: 0, failed: 0 },
+          failures: [],
+          revision: 1,
+          createdAt: 1,
+          since: { at: 1, ended: 0 },
+          updatedAt: 1,
+        }),
       ],
       events: [
         materialized("m", 3),
@@ -172,7 +190,7 @@ await withEmulator("firestore", (emulator) => {
     assert.deepEqual(await ends("run"), { live: undefined, ended: 1_000 + 90 * day, unsaid: undefined });
     assert.deepEqual(await ends("due"), { live: 5_000 + 90 * day });
     assert.deepEqual(await ends("event"), { m: undefined, sealed: undefined, l: 1 + 30 * day, parked: 1 + 90 * day });
-    for (const kind of ["partition", "slot", "asset", "sensor", "cursor"] as const)
+    for (const kind of ["partition", "slot", "asset", "sensor", "cursor", "backfill"] as const)
       assert.deepEqual(Object.values(await ends(kind)), [undefined]);
   });
 

@@ -10,7 +10,7 @@ const SEED = Number(process.env["SEED"] ?? 20_240_501);
 
 /** Single faults, and lasting ones, which Google's client waits for in real time. */
 const SAMPLES = [
-  { service: "firestore", single: 8, lasting: 1 },
+  { service: "firestore", single: 4, lasting: 1 },
   { service: "pubsub", single: 2, lasting: 1 },
   { service: "tasks", single: 2, lasting: 1 },
 ] as const;
