@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { build as bundle } from "esbuild";
 import type { BuildFailure, Metafile, Plugin } from "esbuild";
 import type { LoadedModule } from "../lib/core/collect.ts";
+import { fileOf } from "../lib/core/definitions.ts";
 import type { Definitions } from "../lib/core/definitions.ts";
 import { DefinitionError } from "../lib/core/errors.ts";
 import { stubOf } from "../lib/core/stub.ts";
@@ -204,8 +205,7 @@ function unitModule(unit: Unit, definitions: Definitions): string {
 }
 
 function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
-  const { assets, jobs, sensors, checks, places } = definitions;
-  const fileOf = (what: string): string => (places.get(what) ?? "").split(" ")[0] ?? "";
+  const { assets, jobs, sensors, checks } = definitions;
   if (unit.kind === "reconcile" || unit.kind === "bucket") {
     const watches = (bucket: string | undefined): boolean => unit.kind === "reconcile" || bucket === unit.name;
     const routed = [...assets.values()].filter(
@@ -218,7 +218,7 @@ function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
     return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true }));
   }
   const own = new Set(unit.files);
-  const isOwn = (what: string): boolean => own.has(fileOf(what));
+  const isOwn = (what: string): boolean => own.has(fileOf(definitions, what));
   const wanted = new Set<string>();
   const wantedJobs = new Set<string>();
   for (const asset of assets.values()) if (isOwn(`asset ${asset.key}`)) asset.deps.forEach((key) => wanted.add(key));

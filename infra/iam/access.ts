@@ -2,7 +2,7 @@
 import { bucketTopicOf, jobTopicOf, materializedTopicOf, sensorTopicOf, topicOf } from "../../lib/core/asset-key.ts";
 import type { AssetKey } from "../../lib/core/asset-key.ts";
 import type { AssetDefinition } from "../../lib/core/asset.ts";
-import { allNeeds } from "../../lib/core/definitions.ts";
+import { allNeeds, fileOf } from "../../lib/core/definitions.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import type { JobDefinition } from "../../lib/core/job.ts";
 import type { Need } from "../../lib/core/needs.ts";
@@ -100,10 +100,10 @@ function followedJob({ multi }: AssetDefinition): readonly Access[] {
 }
 
 /** A source of the same file is looked at whenever what depends on it runs: by that function, with its rights. */
-function inlineSources({ assets, places }: Definitions, { files }: Unit, asset: AssetDefinition): readonly Access[] {
+function inlineSources(definitions: Definitions, { files }: Unit, asset: AssetDefinition): readonly Access[] {
   return asset.deps.flatMap((dep): readonly Access[] => {
-    const source = assets.get(dep);
-    const file = places.get(`asset ${dep}`)?.split(" ")[0] ?? "";
+    const source = definitions.assets.get(dep);
+    const file = fileOf(definitions, `asset ${dep}`);
     if (source?.observe === undefined || !files.includes(file)) return [];
     const looked = source.needs.map((need) => ({ ...need, reason: `${need.reason}; ${asset.key} looks at ${dep}` }));
     return [...looked, ...ownTopics(dep)];

@@ -21,17 +21,10 @@ import type { RequestBody } from "./request.ts";
 import { DUE_SHARDS } from "./run-identity.ts";
 
 /** What a person asks for; the range has been checked and counted. */
-export interface BackfillOrder {
-  readonly id: string;
-  readonly asset: string;
-  readonly from: string;
-  readonly to: string;
-  readonly total: number;
-  readonly which: BackfillChoice;
-  readonly force?: true;
-  readonly maxConcurrent: number;
-  readonly perDay?: number;
-}
+export type BackfillOrder = Pick<
+  BackfillDocument,
+  "id" | "asset" | "from" | "to" | "total" | "which" | "force" | "maxConcurrent" | "perDay"
+>;
 
 /** More under way would make the document long, and a table takes no more than 50 changes in 10 seconds anyway. */
 export const MAX_CONCURRENT = 100;

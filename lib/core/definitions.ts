@@ -51,3 +51,8 @@ export function nameOf(definition: Definition): string {
   if (definition.kind === "check") return `check ${definition.asset} ${definition.name}`;
   return `${definition.kind} ${definition.name}`;
 }
+
+/** The module that a definition was written in, by its name in `places`; empty for one that is not there. */
+export function fileOf({ places }: Pick<Definitions, "places">, what: string): string {
+  return (places.get(what) ?? "").split(" ")[0] ?? "";
+}

@@ -1,7 +1,7 @@
 /** Units: what is deployed as one function, and which messages come to it. */
 import type { AssetKey } from "./asset-key.ts";
 import type { Definitions } from "./definitions.ts";
-import { nameOf } from "./definitions.ts";
+import { fileOf, nameOf } from "./definitions.ts";
 import { subscriptionsOf, watchedBuckets } from "./subscriptions.ts";
 import type { Consumer, SubscriptionPlan } from "./subscriptions.ts";
 
@@ -24,11 +24,11 @@ export interface Unit {
  */
 export function unitsOf(definitions: Definitions): readonly Unit[] {
   const { assets, jobs, sensors, checks } = definitions;
-  const fileOf = (what: string): string => (definitions.places.get(what) ?? "").split(" ")[0] ?? "";
   const homes = new Map<string, AssetKey>();
   for (const { name, watches } of sensors.values()) {
     if (watches.kind !== "asset" || !assets.has(watches.asset)) continue;
-    if (fileOf(`sensor ${name}`) === fileOf(`asset ${watches.asset}`)) homes.set(name, watches.asset);
+    if (fileOf(definitions, `sensor ${name}`) === fileOf(definitions, `asset ${watches.asset}`))
+      homes.set(name, watches.asset);
   }
   const plans = subscriptionsOf(definitions);
   const of = (wanted: (consumer: Consumer) => boolean): readonly SubscriptionPlan[] =>
@@ -37,14 +37,20 @@ export function unitsOf(definitions: Definitions): readonly Unit[] {
   const units: Unit[] = [];
   for (const [key, asset] of assets) {
     if (asset.multi !== undefined) continue; // its function is the multi-asset's
-    const added = checks.filter((check) => check.asset === key).map((check) => fileOf(nameOf(check)));
+    const added = checks.filter((check) => check.asset === key).map((check) => fileOf(definitions, nameOf(check)));
     // Rows that an author's own I/O manager has stored are read by its code, for which no stub can stand in.
     const managed = Object.values(asset.inputs).filter((input) => assets.get(input)?.ioManager?.kind === "custom");
     units.push({
       id: `asset ${key}`,
       kind: "asset",
       name: key,
-      files: [...new Set([fileOf(`asset ${key}`), ...added, ...managed.map((input) => fileOf(`asset ${input}`))])],
+      files: [
+        ...new Set([
+          fileOf(definitions, `asset ${key}`),
+          ...added,
+          ...managed.map((input) => fileOf(definitions, `asset ${input}`)),
+        ]),
+      ],
       subscriptions: of(
         (consumer) =>
           ("key" in consumer && consumer.key === key) ||
@@ -54,7 +60,7 @@ export function unitsOf(definitions: Definitions): readonly Unit[] {
   }
   for (const name of jobs.keys()) {
     const outputs = new Set([...assets.values()].filter(({ multi }) => multi?.name === name).map(({ key }) => key));
-    const added = checks.filter((check) => outputs.has(check.asset)).map((check) => fileOf(nameOf(check)));
+    const added = checks.filter((check) => outputs.has(check.asset)).map((check) => fileOf(definitions, nameOf(check)));
     const subscriptions = of(
       (consumer) =>
         (consumer.kind === "job" && consumer.name === name) ||
@@ -65,14 +71,20 @@ export function unitsOf(definitions: Definitions): readonly Unit[] {
       id: `job ${name}`,
       kind: "job",
       name,
-      files: [...new Set([fileOf(`job ${name}`), ...added])],
+      files: [...new Set([fileOf(definitions, `job ${name}`), ...added])],
       subscriptions,
     });
   }
   for (const name of sensors.keys()) {
     if (homes.has(name)) continue;
     const subscriptions = of((consumer) => consumer.kind === "sensor" && consumer.name === name);
-    units.push({ id: `sensor ${name}`, kind: "sensor", name, files: [fileOf(`sensor ${name}`)], subscriptions });
+    units.push({
+      id: `sensor ${name}`,
+      kind: "sensor",
+      name,
+      files: [fileOf(definitions, `sensor ${name}`)],
+      subscriptions,
+    });
   }
   for (const bucket of watchedBuckets(definitions)) {
     const subscriptions = of((consumer) => consumer.kind === "bucket" && consumer.bucket === bucket);
