@@ -70,6 +70,7 @@ describe("sluice probe", () => {
       "write-over-gone-generation": "confirmed",
       "upload-session-without-token": "confirmed",
       "create-once": "not-tried",
+      "guards-of-what-was-read": "not-tried",
       "commit-clock": "not-tried",
       "delayed-task-publishes": "not-tried",
       "dead-letters": "not-tried",
@@ -96,7 +97,8 @@ describe("sluice probe", () => {
   });
 
   test("what the service does otherwise is not confirmed: exit code 1, with what relies on it", async () => {
-    bigquery.forgetFailedJobs();
+    // Only of this one: the load of another step fails as well, at a moment of its own.
+    bigquery.forgetFailedJobs((id) => id.endsWith("_failed"));
     gcs.fail({ match: /^DELETE .*gone\?ifGenerationMatch/, skip: 1, fault: 403 });
     const { code, stdout } = await project.sluice(...probe, "--bucket", "mine");
     assert.equal(code, 1, stdout);
@@ -107,7 +109,7 @@ describe("sluice probe", () => {
     );
     assert.match(stdout, /^NOT CONFIRMED {7}delete-gone-generation: 403$/m);
     assert.match(stdout, /^confirmed {11}labels-after-409/m);
-    assert.match(stdout, /9 behaviours confirmed, 2 not confirmed, 4 could not be tried/);
+    assert.match(stdout, /9 behaviours confirmed, 2 not confirmed, 5 could not be tried/);
     await assertNothingLeft();
   });
 

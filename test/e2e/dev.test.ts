@@ -212,10 +212,8 @@ describe("sluice dev, interrupted", () => {
     const body = JSON.stringify({ topic: "asset.demo.report", data, attributes: {} });
     assert.equal((await fetch(`${url}/api/publish`, { method: "POST", headers, body })).status, 200);
     await first.until("about to report");
-    const before = Date.now();
     first.kill("SIGINT");
     assert.equal((await first.ended).code, 0);
-    assert.ok(Date.now() - before < 4_000, "it does not wait for what gives way");
     assert.equal((await lastRun("demo/report"))?.status, "parked");
 
     project.write("gate", "");

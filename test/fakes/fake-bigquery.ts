@@ -49,8 +49,8 @@ export interface FakeBigquery extends HttpFake {
     error: { readonly reason: string; readonly message: string },
     times?: number,
   ): void;
-  /** Deviates from BigQuery: from now on the id of a failed job is free again. */
-  forgetFailedJobs(): void;
+  /** Deviates from BigQuery: from now on the id of a failed job that matches is free again. */
+  forgetFailedJobs(match: (jobId: string) => boolean): void;
   /** How a faulty statement is answered from now on: by a job that fails (so at first), or at once, with the job kept or not. */
   answerEarly(how: "job" | "kept" | "gone"): void;
   /** The ids of all jobs so far, in the order in which they came. */
@@ -82,7 +82,7 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
     readonly error: NonNullable<Job["error"]>;
     left: number;
   }[] = [];
-  let forgetful = false;
+  let forgotten: (jobId: string) => boolean = () => false;
   let early: ReturnType<Controls["early"]> = "job";
 
   const jobs = jobsOf(world, {
@@ -97,7 +97,7 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
       return found.error;
     },
     early: () => early,
-    forgetsFailed: () => forgetful,
+    forgetsFailed: (jobId) => forgotten(jobId),
   });
   const tables = tablesOf(world, emptyUri);
   const { requireAuth = false, port = 0 } = options;
@@ -130,8 +130,8 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
       };
     },
     failJobs: (match, error, times = 1) => void failures.push({ match, error, left: times }),
-    forgetFailedJobs() {
-      forgetful = true;
+    forgetFailedJobs(match) {
+      forgotten = match;
     },
     answerEarly(how) {
       early = how;

@@ -149,7 +149,7 @@ test(
 
     const patient = await openGcs(t);
     await patient.fake.put(BUCKET, "x", "there");
-    patient.fake.fail({ fault: "slow", ms: 2000, times: 1000 });
+    patient.fake.fail({ fault: "slow", ms: 60_000, times: 1000 });
     for (const body of [[content(10)], [content(BLOCK + 1)]]) {
       const reason = new Error("enough");
       const started = Date.now();
@@ -160,7 +160,7 @@ test(
       await assert.rejects(async () => {
         for await (const _piece of patient.store.read(BUCKET, "x", options));
       });
-      assert.ok(Date.now() - started < 1000, `it took ${Date.now() - started} ms`);
+      assert.ok(Date.now() - started < 30_000, `it took ${Date.now() - started} ms`);
     }
   },
 );

@@ -39,7 +39,7 @@ export interface Controls {
   /** The error with which a job ends, before it did anything, or after that. */
   readonly failure: (job: Job) => { readonly reason: string; readonly message: string } | undefined;
   /** Whether the id of a failed job is free again, as BigQuery's is not. */
-  readonly forgetsFailed: () => boolean;
+  readonly forgetsFailed: (jobId: string) => boolean;
   /** How a faulty statement is answered: by a job that fails, or at once, with the job kept or not. */
   readonly early: () => "job" | "kept" | "gone";
 }
@@ -61,7 +61,7 @@ export function jobsOf(world: World, controls: Controls) {
     if (configuration["dryRun"] === true) return dryRun(world, configuration);
     const id = maybeText(reference["jobId"]) ?? randomUUID();
     if (!/^[\w-]{1,1024}$/.test(id)) throw invalid(`Invalid job ID "${id}".`);
-    const forgotten = controls.forgetsFailed() && jobs.get(id)?.error !== undefined && jobs.delete(id);
+    const forgotten = controls.forgetsFailed(id) && jobs.get(id)?.error !== undefined && jobs.delete(id);
     if (!forgotten && jobs.has(id))
       throw new ApiError(409, "duplicate", `Already Exists: Job ${world.project}:${location}.${id}`);
     const job: Job = { id, configuration, created: clock.now(), state: "PENDING", stop: new AbortController() };

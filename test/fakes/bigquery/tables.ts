@@ -145,7 +145,9 @@ export function tablesOf(world: World, emptyFile: string) {
     /** Of the tables' contents, only the list of partitions. */
     async data(dataset: string, tableId: string, query: URLSearchParams): Promise<Json> {
       const table = decorated(dataset, tableId);
-      if (table.partition !== "__PARTITIONS_SUMMARY__" || query.get("selectedFields") !== "partition_id")
+      const fields = query.get("selectedFields");
+      const timed = fields === "partition_id,last_modified_time";
+      if (table.partition !== "__PARTITIONS_SUMMARY__" || (fields !== "partition_id" && !timed))
         throw new ApiError(501, "notImplemented", "The fake reads rows of query jobs only");
       const { partition: _, ...whole } = table;
       const { info } = await existing(whole);
@@ -153,7 +155,10 @@ export function tablesOf(world: World, emptyFile: string) {
       const all = await partitionsOf(world, whole, info.partitioning);
       const from = Number(query.get("pageToken") ?? 0);
       const until = Math.min(from + 5, all.length);
-      const rows = all.slice(from, until).map((id) => ({ f: [{ v: id }] }));
+      const times = timed ? (await engine.changes(whole))?.partitions : undefined;
+      const rows = all
+        .slice(from, until)
+        .map((id) => ({ f: [{ v: id }, ...(times === undefined ? [] : [{ v: String(times[id] ?? 0) }])] }));
       const next = until < all.length ? { pageToken: String(until) } : {};
       return { kind: "bigquery#tableDataList", totalRows: String(all.length), rows, ...next };
     },

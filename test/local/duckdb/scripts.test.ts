@@ -222,3 +222,48 @@ test("views stand on each other sixteen deep, and a refusal in one names it", as
     assert.match(broken.error?.message ?? "", /^line 2, column 6: the view shop\.v1, which has /);
     await warehouse.close();
   }));
+
+test("a statement reads the datasets that its job declares, its own tables and a script's temporary ones, and no others", async () => {
+  await withShop(async ({ open }) => {
+    const warehouse = await open();
+    const private_ = { dataset: "private", table: "p" };
+    await run(warehouse, "CREATE TABLE `shop.t` AS SELECT 1 AS n");
+    await run(warehouse, "CREATE TABLE private.p AS SELECT 2 AS n", { writes: [private_] });
+    await run(warehouse, "CREATE VIEW `shop.v` AS SELECT n FROM private.p");
+    const reads = [{ dataset: "shop" }];
+    const outcome = async (sql: string, more = {}): Promise<string> => {
+      const { state, error } = await run(warehouse, sql, { reads, ...more });
+      return error?.reason ?? state;
+    };
+    for (const sql of [
+      "SELECT n FROM shop.t",
+      "SELECT n FROM `shop.t` WHERE n IN (SELECT n FROM shop.t)",
+      "CREATE OR REPLACE TABLE `shop.u` AS SELECT n FROM shop.t",
+      "CREATE TEMP TABLE near AS SELECT n FROM shop.t; SELECT n FROM near",
+      "DECLARE most INT64 DEFAULT (SELECT MAX(n) FROM shop.t); SELECT most AS m",
+    ])
+      assert.equal(await outcome(sql), "succeeded", sql);
+    for (const sql of [
+      "SELECT n FROM private.p",
+      "SELECT n FROM private.nothing",
+      "SELECT n FROM shop.t WHERE n IN (SELECT n FROM private.p)",
+      "WITH far AS (SELECT n FROM private.p) SELECT n FROM far",
+      "CREATE OR REPLACE TABLE `shop.u` AS SELECT n FROM private.p",
+      "MERGE `shop.t` t USING private.p p ON t.n = p.n WHEN NOT MATCHED THEN INSERT (n) VALUES (p.n)",
+      "CREATE TEMP TABLE near AS SELECT n FROM private.p; SELECT n FROM near",
+      "DECLARE most INT64 DEFAULT (SELECT MAX(n) FROM private.p); SELECT most AS m",
+      // As in BigQuery, whoever asks a view must be allowed to read what it reads.
+      "SELECT n FROM shop.v",
+    ]) {
+      assert.equal(await outcome(sql), "accessDenied", sql);
+      await assert.rejects(warehouse.dryRun({ kind: "query", sql, reads, writes: [ref("t"), ref("u")] }), {
+        code: "accessDenied",
+      });
+    }
+    assert.equal(await outcome("SELECT n FROM shop.v", { reads: [...reads, private_] }), "succeeded");
+    assert.equal((await run(warehouse, "SELECT n FROM private.p")).state, "succeeded");
+    assert.equal(await outcome("SELECT n FROM private.p", { reads: [], writes: [private_] }), "succeeded");
+    assert.deepEqual(await rowsOf(warehouse, "SELECT n FROM shop.u"), [{ n: 1 }]);
+    await warehouse.close();
+  });
+});
