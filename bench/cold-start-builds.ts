@@ -1,4 +1,5 @@
 /** What `cold-start.ts` starts: built projects, the framework's own examples, and a build that bundles nothing. */
+import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -39,7 +40,10 @@ export const drops = intervalGcsImportAsset({
 });
 `;
 
-/** A project of so many assets, each in a file of its own, built; the result is its `dist`. */
+/**
+ * A project of so many assets, each in a file of its own, built; the result is its `dist`. Then comes the step that the cloud's
+ * own build takes with it, with the Node and in the folder that the function will have, as there.
+ */
 export async function builtProject(root: string, assets: number): Promise<string> {
   mkdirSync(join(root, "node_modules"), { recursive: true });
   mkdirSync(join(root, "functions"));
@@ -52,6 +56,12 @@ export async function builtProject(root: string, assets: number): Promise<string
   if (problems[0] !== undefined) throw problems[0];
   const outDir = join(root, "dist");
   await build({ root, outDir, definitions, modules });
+  // What the build writes has this shape.
+  const { scripts } = JSON.parse(readFileSync(join(outDir, "package.json"), "utf8")) as {
+    readonly scripts: { readonly "gcp-build": string };
+  };
+  const [, ...args] = scripts["gcp-build"].split(" ");
+  execFileSync(process.execPath, args, { cwd: outDir, stdio: "inherit" });
   return outDir;
 }
 

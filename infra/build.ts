@@ -5,12 +5,14 @@
  */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
-import { basename, extname, join, relative, resolve, sep } from "node:path";
+import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build as bundle } from "esbuild";
 import type { BuildFailure, Metafile, Plugin } from "esbuild";
 import type { LoadedModule } from "../lib/core/collect.ts";
-import { fileOf } from "../lib/core/definitions.ts";
+import { chosenBy } from "../lib/core/alert.ts";
+import type { AlertDefinition } from "../lib/core/alert.ts";
+import { fileOf, nameOf } from "../lib/core/definitions.ts";
 import type { Definitions } from "../lib/core/definitions.ts";
 import { DefinitionError } from "../lib/core/errors.ts";
 import { stubOf } from "../lib/core/stub.ts";
@@ -60,7 +62,7 @@ export interface BuildReport {
 
 /** ES modules that still offer what the CommonJS packages among them expect. */
 const BANNER =
-  'import { createRequire as __createRequire } from "node:module"; const require = __createRequire(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;';
+  'const require = process.getBuiltinModule("node:module").createRequire(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;';
 const COMMON = {
   bundle: true,
   format: "esm",
@@ -82,6 +84,8 @@ const SHARED: Readonly<Record<string, string>> = { sluice: "sluice", zod: "zod" 
 
 const here = import.meta.filename;
 const LIBRARY = resolve(import.meta.dirname, "..");
+/** What names in the bundle are relative to: Sluice's own folder, or the one that its packages are installed in beside it. */
+const BASE = basename(dirname(LIBRARY)) === "node_modules" ? resolve(LIBRARY, "../..") : LIBRARY;
 const inLibrary = (path: string): string => fileURLToPath(new URL(`../lib/${path}${extname(here)}`, import.meta.url));
 
 /** Builds all functions. Throws `DefinitionError` for an import that cannot be bundled, with its place. */
@@ -93,7 +97,7 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
   const platform = await bundlePlatform(outDir, {
     locales: await mentions(outDir, [...built.keys()], /\blocales\b/),
   });
-  const below = (path: string): string => relative(outDir, resolve(LIBRARY, path)).replaceAll(sep, "/");
+  const below = (path: string): string => relative(outDir, resolve(BASE, path)).replaceAll(sep, "/");
   const platformHash = await hashOf(outDir, Object.keys(platform.outputs).map(below).sort());
 
   const functions: BuiltFunction[] = [];
@@ -125,9 +129,10 @@ async function bundlePlatform(outDir: string, { locales }: SlimOptions): Promise
   const { metafile } = await bundle({
     ...COMMON,
     // Names in the bundle are relative to it, wherever the project is and the command was given.
-    absWorkingDir: LIBRARY,
+    absWorkingDir: BASE,
     entryPoints: {
       index: inLibrary("cloud/main"),
+      compile: inLibrary("cloud/compile"),
       sluice: inLibrary("index"),
       stub: inLibrary("core/stub"),
       zod: "zod",
@@ -205,7 +210,7 @@ function unitModule(unit: Unit, definitions: Definitions): string {
 }
 
 function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
-  const { assets, jobs, sensors, checks } = definitions;
+  const { assets, jobs, sensors, checks, pools, alerts } = definitions;
   if (unit.kind === "reconcile" || unit.kind === "bucket") {
     const watches = (bucket: string | undefined): boolean => unit.kind === "reconcile" || bucket === unit.name;
     const routed = [...assets.values()].filter(
@@ -214,8 +219,14 @@ function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
     const told = [...sensors.values()].filter(
       (sensor) => unit.kind === "reconcile" || (sensor.watches.kind === "objects" && watches(sensor.watches.bucket)),
     );
-    const known = unit.kind === "reconcile" ? [...jobs.values()] : [];
-    return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true }));
+    const sweeps = unit.kind === "reconcile";
+    const known = sweeps ? [...jobs.values(), ...pools.values(), ...[...alerts.values()].map(chosen)] : [];
+    return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true, freshness: sweeps }));
+  }
+  /** Where an alert is sent, nothing is known of groups and tags. */
+  function chosen(alert: AlertDefinition): AlertDefinition {
+    const keys = chosenBy(definitions, alert);
+    return keys === undefined ? alert : { ...alert, keys };
   }
   const own = new Set(unit.files);
   const isOwn = (what: string): boolean => own.has(fileOf(definitions, what));
@@ -231,9 +242,14 @@ function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
   }
   const foreign = [...wanted].filter((key) => !isOwn(`asset ${key}`)).sort();
   const foreignJobs = [...wantedJobs].filter((name) => !isOwn(`job ${name}`)).sort();
-  return [...foreign.map((key) => assets.get(key)), ...foreignJobs.map((name) => jobs.get(name))].flatMap(
-    (definition) => (definition === undefined ? [] : [stubOf(definition)]),
-  );
+  const inPools = [...assets.values(), ...jobs.values()].filter((definition) => isOwn(nameOf(definition)));
+  const wantedPools = new Set(inPools.flatMap(({ pool }) => (pool === undefined ? [] : [pool])));
+  const foreignPools = [...wantedPools].filter((name) => !isOwn(`pool ${name}`)).sort();
+  return [
+    ...foreign.map((key) => assets.get(key)),
+    ...foreignJobs.map((name) => jobs.get(name)),
+    ...foreignPools.map((name) => pools.get(name)),
+  ].flatMap((definition) => (definition === undefined ? [] : [stubOf(definition)]));
 }
 
 /** The cloud installs the framework by itself; everything else is in the bundle. */
@@ -243,6 +259,8 @@ function packageJson(): string {
     private: true,
     type: "module",
     main: "index.mjs",
+    // Run by the cloud's own build, once the framework is installed; the entry looks for that folder.
+    scripts: { "gcp-build": "node compile.mjs compile-cache" },
     dependencies: { "@google-cloud/functions-framework": FRAMEWORK },
   };
   return `${JSON.stringify(content, undefined, 2)}\n`;
@@ -272,7 +290,7 @@ function contributorsOf(outputs: readonly Output[]): readonly Contributor[] {
   const bytes = new Map<string, number>();
   for (const { inputs } of outputs) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
-      const found = /node_modules\/((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(path)?.[1];
+      const found = /node_modules\/(?!sluice\/lib\/)((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(path)?.[1];
       const stub = /^sluice-stub:.*\/(functions\/.*)$/.exec(path)?.[1];
       const own = stub === undefined ? (/(lib\/[^/]+)/.exec(path)?.[1] ?? path) : `stubs of ${stub}`;
       const name = found ?? own;

@@ -5,6 +5,8 @@
 import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Plugin } from "esbuild";
+import { prunedProto } from "./prune-proto.ts";
+import type { Described } from "./prune-proto.ts";
 
 interface Omission {
   readonly path: RegExp;
@@ -27,9 +29,19 @@ const OMISSIONS: readonly Omission[] = [
   },
   {
     path: /@google-cloud\/firestore-api\/build\/protos\/protos\.json$/,
-    contents: withoutAdministration,
+    contents: onlyCalled,
     loader: "json",
-    why: "the descriptions of the administration's messages, which are turned into classes when the client is made",
+    why: "the descriptions of messages that functions do not send, which are turned into classes when the client is made",
+  },
+  {
+    path: /google-gax\/build\/src\/locationService\.js$/,
+    contents: "exports.LocationsClient = class LocationsClient { initialize() {} async close() {} };",
+    why: "a client of another service, which Firestore's makes beside itself, with descriptions of its own",
+  },
+  {
+    path: /google-gax\/build\/src\/iamService\.js$/,
+    contents: "exports.IamClient = class IamClient {};",
+    why: "a client of another service",
   },
   ...["iam_service", "locations", "operations"].map((name) => ({
     path: new RegExp(`google-gax/build/protos/${name}\\.js$`),
@@ -89,9 +101,13 @@ export function slimPlugin({ locales }: SlimOptions): Plugin {
   };
 }
 
-/** A package's description nests: `{ nested: { google: { nested: { firestore: { nested: { admin, v1, … } } } } } }`. */
-function withoutAdministration(text: string): string {
-  return JSON.stringify(JSON.parse(text, (key, value: unknown) => (key === "admin" ? undefined : value)));
+/** Of Firestore's methods, those that `lib/gcp` gets its client to call. */
+const FIRESTORE_CALLS = ["BatchGetDocuments", "BeginTransaction", "Commit", "Rollback", "RunQuery"] as const;
+
+function onlyCalled(text: string): string {
+  // The package's description is what this type says of it.
+  const described = JSON.parse(text) as Described;
+  return JSON.stringify(prunedProto(described, "google.firestore.v1.Firestore", FIRESTORE_CALLS));
 }
 
 const REST_GAX = `

@@ -5,6 +5,14 @@
 import type { HttpFunction } from "@google-cloud/functions-framework";
 import type { Served } from "./serve.ts";
 
+// As an import, either would load what nobody here needs.
+const { existsSync } = process.getBuiltinModule("node:fs");
+const { enableCompileCache } = process.getBuiltinModule("node:module");
+
+/** What `compile.ts` has left there; a folder that is not there is not made. */
+const compiled = `${import.meta.dirname}/compile-cache`;
+if (existsSync(compiled)) enableCompileCache(compiled);
+
 /** By then the server listens; an instance that was started ahead of its messages is ready when one comes. */
 const LISTENING_MS = 200;
 

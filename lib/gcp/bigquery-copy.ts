@@ -10,6 +10,7 @@ import type { TableReference, TableResource } from "./bigquery-resources.ts";
 import {
   checkDecorator,
   columnsOf,
+  hasPolicyTags,
   invalid,
   isView,
   missing,
@@ -39,8 +40,8 @@ export type CopyPlan =
 /** What a plan has to know of the tables. */
 export interface CopyTables {
   get(table: Destination): Promise<TableResource | undefined>;
-  /** Whether the table has policy tags or row policies, which WRITE_TRUNCATE may drop. */
-  isProtected(table: Destination, resource: TableResource): Promise<boolean>;
+  /** `false` also for a table that is not there. */
+  hasRowPolicies(table: Destination): Promise<boolean>;
   /** An empty table of the source's columns; the one that is there, where somebody was quicker. */
   create(table: Destination, source: TableResource, partitioning: TimePartitioning): Promise<TableResource>;
   /** The partitions of a table that hold rows, at least two of them where there are more. */
@@ -49,6 +50,9 @@ export interface CopyTables {
 
 /** Throws `PermanentError`, its code BigQuery's reason, for a copy that must not or cannot be. */
 export async function planCopy(spec: CopySpec, tables: CopyTables, naming: Naming): Promise<CopyPlan> {
+  // What a replaced table must keep is asked for along with the table; where it matters, its error is heard of.
+  const rowPolicies = spec.append === true ? Promise.resolve(false) : tables.hasRowPolicies(spec.destination);
+  rowPolicies.catch(() => undefined);
   const [source, found] = await Promise.all([tables.get(spec.source), tables.get(spec.destination)]);
   if (source === undefined) throw missing(spec.source);
   for (const [table, resource] of [
@@ -58,21 +62,29 @@ export async function planCopy(spec: CopySpec, tables: CopyTables, naming: Namin
     if (resource !== undefined && isView(resource))
       throw invalid(`${formatTable(table)}: a view holds no rows of its own; copy from and to tables`);
   return spec.destination.partition === undefined
-    ? planWhole(spec, source, found, { tables, naming })
-    : planPartition(spec, source, found, { tables, naming, partition: spec.destination.partition });
+    ? planWhole(spec, source, found, { tables, naming, rowPolicies })
+    : planPartition(spec, source, found, { tables, naming, rowPolicies, partition: spec.destination.partition });
 }
 
 interface World {
   readonly tables: CopyTables;
   readonly naming: Naming;
+  /** Of the destination. */
+  readonly rowPolicies: Promise<boolean>;
+}
+
+/** Whether the destination has policy tags or row policies, which WRITE_TRUNCATE may drop. */
+async function isProtected({ append }: CopySpec, found: TableResource, { rowPolicies }: World): Promise<boolean> {
+  return append !== true && (hasPolicyTags(found.schema?.fields) || rowPolicies);
 }
 
 async function planWhole(
   spec: CopySpec,
   source: TableResource,
   found: TableResource | undefined,
-  { tables, naming }: World,
+  world: World,
 ): Promise<CopyPlan> {
+  const { naming } = world;
   const shown = formatTable(spec.destination);
   if (spec.partitioning !== undefined && !samePartitioning(spec.partitioning, partitioningOf(source))) {
     throw invalid(
@@ -85,7 +97,7 @@ async function planWhole(
   if (found === undefined) return copy;
   if (spec.append === true && !samePartitioning(partitioningOf(source), partitioningOf(found)))
     throw invalid(`${shown}: the table is partitioned otherwise than the source; name a partition`);
-  const kept = spec.append !== true && (await tables.isProtected(spec.destination, found));
+  const kept = await isProtected(spec, found, world);
   if (!kept && (spec.append !== true || sameColumns(columnsOf(source), columnsOf(found)))) return copy;
   if (found.timePartitioning !== undefined && found.timePartitioning.field === undefined) {
     throw invalid(
@@ -102,8 +114,9 @@ async function planPartition(
   spec: CopySpec,
   source: TableResource,
   found: TableResource | undefined,
-  { tables, naming, partition }: World & { readonly partition: string },
+  world: World & { readonly partition: string },
 ): Promise<CopyPlan> {
+  const { tables, naming, partition } = world;
   const shown = formatTable(spec.destination);
   if (sameTable(spec.source, spec.destination, naming))
     throw invalid(`${shown}: a table cannot be copied into its own partition`);
@@ -117,7 +130,7 @@ async function planPartition(
   if (fits && partitioning.column !== undefined) await checkOnly(spec, partition, tables);
   // A copy job cannot say how to partition what it makes. Should we die now, an empty table is there before its first rows.
   const target = found ?? (await tables.create(spec.destination, source, partitioning));
-  const kept = spec.append !== true && found !== undefined && (await tables.isProtected(spec.destination, found));
+  const kept = found !== undefined && (await isProtected(spec, found, world));
   const same = sameColumns(columnsOf(source), columnsOf(target)) && !kept;
   const [from, to] = [referenceOf(naming, spec.source), referenceOf(naming, spec.destination)];
   const disposition = spec.append === true ? "WRITE_APPEND" : "WRITE_TRUNCATE";

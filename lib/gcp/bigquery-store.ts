@@ -3,6 +3,7 @@ import { PermanentError, RetryableError } from "../core/errors.ts";
 import { formatTable } from "../core/table.ts";
 import type { Column, Destination, TableRef, TimePartitioning } from "../core/table.ts";
 import { BigqueryRefusal, refused, type Api } from "./bigquery-api.ts";
+import type { TableChanges } from "../ports/warehouse.ts";
 import type { CopyTables } from "./bigquery-copy.ts";
 import { page, read, rowPolicies, tableList, tableResource, type TableResource } from "./bigquery-resources.ts";
 import {
@@ -20,9 +21,13 @@ import {
 } from "./bigquery-tables.ts";
 
 export interface TableStore extends CopyTables {
+  /** Whether the table has policy tags or row policies, which WRITE_TRUNCATE may drop. */
+  isProtected(table: Destination, resource: TableResource): Promise<boolean>;
   extend(table: TableRef, columns: readonly Column[], etag: string): Promise<void>;
   drop(table: Destination): Promise<boolean>;
   list(dataset: { readonly project?: string; readonly dataset: string }, prefix: string): AsyncIterable<TableRef>;
+  /** See the port's. */
+  changes(table: TableRef): Promise<TableChanges | undefined>;
   /** Lets a table that nobody changed since `changedBefore` live until `expiresAt`, where it would end earlier or never. */
   expire(table: TableRef, expiresAt: number, changedBefore: number): Promise<void>;
 }
@@ -40,11 +45,12 @@ export function tableStore(api: Api, naming: Naming): TableStore {
     }
   }
 
-  async function* partitions(table: Destination): AsyncGenerator<string> {
+  /** Cells of the list that BigQuery keeps of a table's partitions, in the order of the fields there. */
+  async function* summary(table: Destination, selectedFields: string): AsyncGenerator<readonly unknown[]> {
     const { partition: _, ...whole } = table;
     const reference = referenceOf(naming, { ...whole, partition: "__PARTITIONS_SUMMARY__" });
     for (let pageToken: string | undefined; ;) {
-      const query = { selectedFields: "partition_id", maxResults: 10_000, pageToken };
+      const query = { selectedFields, maxResults: 10_000, pageToken };
       const path = `${pathOf(reference)}/data`;
       const { body } = await api({ method: "GET", path, project: reference.projectId, query }).catch(
         (error: unknown) => {
@@ -52,9 +58,27 @@ export function tableStore(api: Api, naming: Naming): TableStore {
         },
       );
       const found = read(page, body, formatTable(whole));
-      for (const { f = [] } of found.rows ?? []) yield String(f[0]?.v);
+      for (const { f = [] } of found.rows ?? []) yield f.map(({ v }) => v);
       pageToken = found.pageToken;
       if (pageToken === undefined || pageToken === "") return;
+    }
+  }
+
+  async function* partitions(table: Destination): AsyncGenerator<string> {
+    for await (const [name] of summary(table, "partition_id")) yield String(name);
+  }
+
+  async function hasRowPolicies(table: Destination): Promise<boolean> {
+    const { partition: _, ...whole } = table;
+    const reference = referenceOf(naming, whole);
+    try {
+      const path = `${pathOf(reference)}/rowAccessPolicies`;
+      const { body } = await api({ method: "GET", path, project: reference.projectId, query: { pageSize: 1 } });
+      return (read(rowPolicies, body, formatTable(whole)).rowAccessPolicies ?? []).length > 0;
+    } catch (error) {
+      // An account that may not see row policies may not take them away either: BigQuery refuses the job.
+      if (error instanceof BigqueryRefusal && (error.status === 403 || error.status === 404)) return false;
+      throw refused(error, formatTable(whole));
     }
   }
 
@@ -62,19 +86,19 @@ export function tableStore(api: Api, naming: Naming): TableStore {
     get,
     partitions,
 
-    async isProtected(table, resource) {
-      if (hasPolicyTags(resource.schema?.fields)) return true;
-      const { partition: _, ...whole } = table;
-      const reference = referenceOf(naming, whole);
-      try {
-        const path = `${pathOf(reference)}/rowAccessPolicies`;
-        const { body } = await api({ method: "GET", path, project: reference.projectId, query: { pageSize: 1 } });
-        return (read(rowPolicies, body, formatTable(whole)).rowAccessPolicies ?? []).length > 0;
-      } catch (error) {
-        // An account that may not see row policies may not take them away either: BigQuery refuses the job.
-        if (error instanceof BigqueryRefusal && (error.status === 403 || error.status === 404)) return false;
-        throw refused(error, formatTable(whole));
-      }
+    hasRowPolicies,
+    isProtected: async (table, resource) => hasPolicyTags(resource.schema?.fields) || hasRowPolicies(table),
+
+    async changes(table) {
+      const found = await get(table);
+      if (found === undefined) return undefined;
+      const at = found.lastModifiedTime ?? 0;
+      if (isView(found) || partitioningOf(found) === undefined) return { at };
+      const times: Record<string, number> = {};
+      for await (const [name, modified] of summary(table, "partition_id,last_modified_time"))
+        // Rows without a value, and rows that were streamed in just now, are in no partition of their own.
+        if (!String(name).startsWith("__")) times[String(name)] = Number(modified);
+      return { at, partitions: times };
     },
 
     async create(table, source, partitioning: TimePartitioning) {

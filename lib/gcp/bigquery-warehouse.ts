@@ -7,7 +7,7 @@
  */
 import { DefinitionError, PermanentError } from "../core/errors.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { JobSpec, Warehouse } from "../ports/warehouse.ts";
+import type { JobSpec, TableHistory, Warehouse } from "../ports/warehouse.ts";
 import { bigqueryApi } from "./bigquery-api.ts";
 import { checkDryRun, checkWords } from "./bigquery-authority.ts";
 import type { BigqueryClient } from "./bigquery-client.ts";
@@ -39,12 +39,15 @@ export interface BigqueryWarehouseOptions {
   readonly maximumBytesBilled?: number;
   /** How a call is tried again: see `ApiOptions`. */
   readonly retry?: { readonly tries?: number; readonly pauseMs?: number; readonly timeoutMs?: number };
-  /** Pauses between two looks at a job that is waited for: the first, and the longest. Milliseconds, default 100 and 5,000. */
+  /**
+   * Pauses between two looks at a job that is waited for: the first, and the longest. Each is half as long again as the one
+   * before: a short job is seen at once, and a minute of waiting takes 25 looks. Milliseconds, default 20 and 5,000.
+   */
   readonly pollMs?: { readonly first: number; readonly most: number };
 }
 
-export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse {
-  const { client, project, location, clock, random, retry = {}, pollMs = { first: 100, most: 5_000 } } = options;
+export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse & TableHistory {
+  const { client, project, location, clock, random, retry = {}, pollMs = { first: 20, most: 5_000 } } = options;
   const naming: Naming = { project, dataset: options.dataset ?? ((name) => name) };
   const api = bigqueryApi({ client, clock, random, ...retry });
   const tables = tableStore(api, naming);
@@ -130,7 +133,7 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
 
     async wait(id, { timeoutMs, signal }) {
       const deadline = clock.now() + timeoutMs;
-      for (let pause = pollMs.first; ; pause = Math.min(pause * 1.6, pollMs.most)) {
+      for (let pause = pollMs.first; ; pause = Math.min(pause * 1.5, pollMs.most)) {
         signal?.throwIfAborted();
         const job = await jobs.find(id, signal);
         if (job === undefined) throw new PermanentError(`there is no job ${id}`, { code: "not-found" });
@@ -147,6 +150,7 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
       return found === undefined ? undefined : infoOf(found);
     },
 
+    changes: tables.changes,
     extend: tables.extend,
     drop: tables.drop,
     list: (dataset, prefix = "") => tables.list(dataset, prefix),

@@ -1,6 +1,7 @@
 /** Warehouse jobs whose ids say what they do, so that a retry finds the work of its predecessor. */
 import { PermanentError, RetryableError } from "../core/errors.ts";
 import { canonicalJson, shortHash } from "../core/hash.ts";
+import { QUOTA } from "../core/retry.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
 import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
@@ -26,9 +27,10 @@ const MAX_ATTEMPTS = 50;
  * fails for good under our eyes, `RetryableError` when another try may help, `Park` when it takes longer than we wait.
  */
 export async function runJob(execution: Execution, request: JobRequest): Promise<JobStatus> {
-  const { services, identity, signal } = execution;
+  const { services, identity, signal, jobs, progressed } = execution;
   const { warehouse, clock, settings } = services;
-  const { expiresAt, ...stable } = { expiresAt: undefined, ...request.spec };
+  // What it may read is said anew by every version of the definition, and changes nothing that it does.
+  const { expiresAt, reads, ...stable } = { expiresAt: undefined, reads: undefined, ...request.spec };
   const labels = {
     ...labelsOf(identity),
     sluice_step: labelOf(request.step),
@@ -38,10 +40,15 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     signal.throwIfAborted();
     const jobId = `${base}-a${attempt}`;
+    const awaited = jobs.has(jobId);
+    jobs.add(jobId);
     const submitted = await warehouse.submit(jobId, request.spec, labels);
     const status = await warehouse.wait(jobId, { timeoutMs: settings.waitMs, signal });
+    if (status.state === "succeeded" || status.state === "failed") jobs.delete(jobId);
     if (status.labels["sluice_spec"] !== labels.sluice_spec) continue;
     if (status.state === "succeeded") {
+      // What had ended before this execution began is no progress of it.
+      if (submitted === "accepted" || awaited) progressed?.();
       if (submitted === "accepted" || request.usable === undefined || (await request.usable(`${base}-a${attempt + 1}`)))
         return status;
       continue;
@@ -57,10 +64,8 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
     const reason = status.error?.message ?? "the warehouse gave no reason";
     if (status.error?.retryable !== true)
       throw new PermanentError(reason, { code: status.error?.reason ?? "job-failed" });
-    // Waiting for a quota is no fault of the run.
     const { afterMs } = status.error;
-    if (afterMs !== undefined) throw new Park("quota", reason, clock.now() + afterMs);
-    throw new RetryableError(reason);
+    throw new RetryableError(reason, afterMs === undefined ? {} : { code: QUOTA, afterMs });
   }
   throw new PermanentError(`${MAX_ATTEMPTS} attempts at ${base} have failed`, { code: "job-failed" });
 }

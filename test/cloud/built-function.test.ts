@@ -1,6 +1,7 @@
 /** A built function as a process: what needs no service of Google's. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -43,11 +44,11 @@ async function started(t: TestContext, env: Readonly<Record<string, string>>): P
 
 test("it starts from the folder alone, answers a look at once, and knows its own paths", async (t) => {
   const running = await started(t, { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG });
-  const answer = await running.post("/asset.somebody.else", pushOf({}));
+  const answer = await running.post("/asset.somebody.else", {});
   assert.equal(answer.status, 404);
   assert.match(
     await answer.text(),
-    /nothing in asset gitcoin\/passport_scores takes messages of \/asset\.somebody\.else/,
+    /nothing in asset gitcoin\/passport_scores takes messages of asset\.somebody\.else/,
   );
   const [line] = running.log();
   assert.deepEqual(Object.keys(line ?? {}).sort(), ["message", "severity"]);
@@ -81,4 +82,33 @@ test("asked to end with nothing in hand, it ends at once and as it should", asyn
     assert.deepEqual(await running.ended, { code: 0, signal: null });
     assert.doesNotMatch(running.output(), /SIGTERM/);
   }
+});
+
+test("what the cloud's build compiled ahead is found by the entry, and what does not fit is passed over", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "sluice-compiled-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(dist, folder, { recursive: true });
+  // The path counts: it is run where the function will be.
+  const { scripts } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+    readonly scripts: { readonly "gcp-build": string };
+  };
+  const [node, ...args] = scripts["gcp-build"].split(" ");
+  assert.equal(node, "node");
+  assert.equal(execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" }), "");
+  const cache = join(folder, "compile-cache");
+  const files = readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((file) => file.includes("/"));
+  assert.ok(files.length >= readdirSync(join(folder, "platform")).length, "every file of the bundle is compiled");
+
+  const served = async (): Promise<string> => {
+    const env = { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG, NODE_DEBUG_NATIVE: "COMPILE_CACHE" };
+    const running = startFunction(await freePort(), { source: folder, env });
+    const answer = await running.post("/asset.somebody.else", {});
+    assert.equal(answer.status, 404);
+    running.kill();
+    await running.ended;
+    return running.output();
+  };
+  assert.match(await served(), /cache for ESM file:\/\/\S+\/platform\/serve-\S+ was accepted/);
+  for (const file of files) writeFileSync(join(cache, file), "nonsense".repeat(statSync(join(cache, file)).size / 8));
+  assert.doesNotMatch(await served(), /was accepted/);
 });
