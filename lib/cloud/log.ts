@@ -1,8 +1,8 @@
 /** Structured logs, as Cloud Logging reads them: one filter by label finds everything about a run, an asset or a partition. */
 import type { SluiceEvent } from "../core/events.ts";
 import type { EventStore } from "../ports/event-store.ts";
-
-type Severity = "DEBUG" | "INFO" | "WARNING" | "ERROR";
+import { messageOf, severityOf } from "./event-message.ts";
+import type { Severity } from "./event-message.ts";
 
 export interface LogLine {
   readonly severity: Severity;
@@ -44,7 +44,7 @@ export function structuredLog({ project, print, traces }: LogOptions): Structure
       );
       write({
         severity: severityOf(event),
-        message: messageOfEvent(event),
+        message: messageOf(event),
         "logging.googleapis.com/labels": Object.fromEntries(labels.map(([name, value]) => [`sluice_${name}`, value])),
         event,
       });
@@ -77,33 +77,4 @@ export function loggedEvents(store: EventStore, log: Pick<StructuredLog, "event"
       events.forEach((event) => log.event(event));
     },
   };
-}
-
-function severityOf(event: SluiceEvent): Severity {
-  switch (event.type) {
-    case "log":
-      return event.level === "warn"
-        ? "WARNING"
-        : event.level === "debug"
-          ? "DEBUG"
-          : event.level === "error"
-            ? "ERROR"
-            : "INFO";
-    case "run.failed":
-      return "ERROR";
-    case "check.evaluated":
-      return event.result.passed ? "INFO" : event.result.severity === "warn" ? "WARNING" : "ERROR";
-    case "message.refused":
-    case "object.refused":
-    case "run.restarted":
-      return "WARNING";
-    default:
-      return "INFO";
-  }
-}
-
-function messageOfEvent(event: SluiceEvent): string {
-  const about = [event.asset, event.partition].filter((part) => part !== undefined).join(" ");
-  const what = event.type === "log" ? event.message : "reason" in event ? `${event.type}: ${event.reason}` : event.type;
-  return about === "" ? what : `${about} ${what}`;
 }

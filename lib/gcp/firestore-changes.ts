@@ -1,5 +1,5 @@
 /** A decision as the writes that Firestore gets. */
-import type { DocumentData, DocumentReference } from "@google-cloud/firestore";
+import type { DocumentData, DocumentReference, DocumentSnapshot, WriteBatch } from "@google-cloud/firestore";
 import { checkDocumentId } from "../core/document-id.ts";
 import type { Decision } from "../core/documents.ts";
 import type { OpenFirestore } from "./firestore-client.ts";
@@ -56,20 +56,53 @@ export function changesOf(open: OpenFirestore, decision: Decision<unknown>, opti
   return { documents: [...documents.values()], events: [...events.values()], texts };
 }
 
-/** What a batch and a transaction have in common. */
-interface Writer {
-  create(at: DocumentReference, data: DocumentData): unknown;
-  set(at: DocumentReference, data: DocumentData): unknown;
-  delete(at: DocumentReference): unknown;
+/**
+ * Puts everything into one batch that Firestore takes only if every document that was read is still as it was then. Events
+ * are created, so that a commit with an event that is there already changes nothing and fails.
+ *
+ * A document that was only read is guarded by a write that changes nothing, and leaves its time of update as it was: two
+ * that guard the same document are not in each other's way.
+ */
+export function applyChanges(
+  { sdk }: Pick<OpenFirestore, "sdk">,
+  batch: WriteBatch,
+  { documents, events }: Pick<Changes, "documents" | "events">,
+  read: readonly DocumentSnapshot[],
+): void {
+  const onlyRead = new Map(read.map((snapshot) => [snapshot.ref.path, snapshot]));
+  for (const { at, data } of documents) {
+    const before = onlyRead.get(at.path);
+    onlyRead.delete(at.path);
+    if (before !== undefined) replace(sdk, batch, before, data);
+    else if (data === undefined) batch.delete(at);
+    else batch.set(at, data);
+  }
+  for (const snapshot of onlyRead.values()) {
+    const { ref, updateTime } = snapshot;
+    if (updateTime === undefined) batch.delete(ref, { exists: false });
+    else batch.update(ref, { v: snapshot.get("v") as unknown }, { lastUpdateTime: updateTime });
+  }
+  for (const { at, data } of events) batch.create(at, data);
 }
 
-/** Events are created, so that a commit with an event that is there already changes nothing and fails. */
-export function applyChanges(writer: Writer, { documents, events }: Changes): void {
-  for (const { at, data } of documents) {
-    if (data === undefined) writer.delete(at);
-    else writer.set(at, data);
+/** A write that fails when the document is not any more what it was `before`. */
+function replace(
+  { FieldValue }: OpenFirestore["sdk"],
+  batch: WriteBatch,
+  before: DocumentSnapshot,
+  data: DocumentData | undefined,
+): void {
+  const { ref, updateTime } = before;
+  if (updateTime === undefined) {
+    if (data === undefined) batch.delete(ref, { exists: false });
+    else batch.create(ref, data);
+  } else if (data === undefined) batch.delete(ref, { lastUpdateTime: updateTime });
+  else {
+    // Of the writes that replace, only an update takes a condition, and it leaves the fields that it does not name.
+    const gone = Object.keys(before.data() ?? {}).filter((field) => !(field in data));
+    const removed = Object.fromEntries(gone.map((field) => [field, FieldValue.delete()]));
+    batch.update(ref, { ...data, ...removed }, { lastUpdateTime: updateTime });
   }
-  for (const { at, data } of events) writer.create(at, data);
 }
 
 /** Where a document lies; throws `PermanentError` for an id that no store takes. */

@@ -24,6 +24,9 @@ export const COLLECTIONS: Readonly<Record<StoredKind, string>> = Object.freeze({
   due: "sluice_due",
   cursor: "sluice_cursors",
   backfill: "sluice_backfills",
+  pause: "sluice_pauses",
+  freshness: "sluice_freshness",
+  alert: "sluice_alerts",
   event: "sluice_events",
 });
 
@@ -57,11 +60,15 @@ const PASSING: ReadonlySet<EventType> = new Set<EventType>([
   "run.succeeded",
   "run.skipped",
   "run.failed",
+  "run.cancel-requested",
+  "run.canceled",
   "check.evaluated",
   "sensor.ticked",
   "object.kept",
   "object.refused",
   "message.refused",
+  "alert.sent",
+  "alert.failed",
 ]);
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -91,6 +98,9 @@ const COLUMNS: Columns = {
   sensor: () => ({}),
   cursor: () => ({}),
   backfill: () => ({}),
+  pause: () => ({}),
+  freshness: () => ({}),
+  alert: () => ({}),
 };
 
 /** Characters of a text that an index holds in every case: four bytes each are less than the 1,500 that it takes. */
@@ -113,6 +123,8 @@ const EXPIRY: Expiry = {
     type === "log" ? at + logsMs : PASSING.has(type) ? at + runsMs : undefined,
 };
 
+/** Documents of these kinds may have a part that lies in an object, and are asked which objects they need. */
+export const WITH_MANIFESTS: readonly StoredKind[] = ["run", "partition", "slot", "event"];
 /** Lists of inputs that are longer lie in an object beside the database. */
 export const MAX_INPUTS = 200;
 /** Firestore takes 1 MiB; the rest is for the fields beside the text. */
@@ -134,7 +146,8 @@ export interface EncodeOptions {
 
 /** Throws `PermanentError` (`too-large`) for a document that Firestore cannot hold. */
 export function encode<K extends StoredKind>(kind: K, id: string, value: Stored[K], options: EncodeOptions): Encoded {
-  const { keep, outside, mark } = options;
+  const { keep, mark } = options;
+  const outside = options.outside && WITH_MANIFESTS.includes(kind);
   const texts = new Map<string, string>();
   const putOutside = (text: string): { $manifest: string } => {
     const key = hash(text);
@@ -201,9 +214,12 @@ function shardOf(name: string): number {
   return parseInt(name.slice(0, 2), 16) % SHARDS.length;
 }
 
-function tooLarge(kind: string, id: string, bytes: number): PermanentError {
+function tooLarge(kind: StoredKind, id: string, bytes: number): PermanentError {
+  const remedy = WITH_MANIFESTS.includes(kind)
+    ? "give the event store a bucket for manifests, or store a reference"
+    : "store a reference";
   return new PermanentError(
-    `the ${kind} document ${JSON.stringify(id.slice(0, 80))} has ${bytes} bytes, and Firestore holds 1 MiB; give the event store a bucket for manifests, or store a reference`,
+    `the ${kind} document ${JSON.stringify(id.slice(0, 80))} has ${bytes} bytes, and Firestore holds 1 MiB; ${remedy}`,
     { code: "too-large" },
   );
 }

@@ -1,12 +1,12 @@
 import type { SluiceEvent, StoredEvent } from "../core/events.ts";
 import { encodeCursor, pageOf, pageSize } from "../core/page.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { EventStore, HistoryQuery, Page } from "../ports/event-store.ts";
+import type { EventStore, HistoryQuery, Page, StoreSlice } from "../ports/event-store.ts";
 import type { FirestoreClient } from "./firestore-client.ts";
 import { defaultKeep } from "./firestore-documents.ts";
 import type { Keep } from "./firestore-documents.ts";
 import { openManifests } from "./firestore-manifests.ts";
-import type { ManifestOptions, SweepReport, SweepSlice } from "./firestore-manifests.ts";
+import type { ManifestOptions, SweepReport } from "./firestore-manifests.ts";
 import { dueQuery, historyQueries, partitionsQuery, placeIn, positionOf, runsQuery } from "./firestore-queries.ts";
 import { firestoreReader } from "./firestore-reader.ts";
 import type { Row } from "./firestore-reader.ts";
@@ -23,8 +23,8 @@ export interface FirestoreEventStoreOptions {
 }
 
 export interface FirestoreEventStore extends EventStore {
-  /** Deletes, of a bounded slice, the manifests that no document has needed for a week. Safe beside whatever runs. */
-  sweepManifests(slice?: SweepSlice): Promise<SweepReport>;
+  /** Deletes manifests that no document has needed for a week. */
+  sweep(slice?: StoreSlice): Promise<SweepReport>;
   /** Ends all connections; may be called twice. */
   close(): Promise<void>;
 }
@@ -95,7 +95,7 @@ export function firestoreEventStore(options: FirestoreEventStoreOptions): Firest
     due: async ({ now, limit }) => (await reader.rows("due", dueQuery(limit, now))).map(({ value }) => value),
     nextDue: async () => (await reader.rows("due", dueQuery(1)))[0]?.value.dueAt,
 
-    sweepManifests: (slice = {}) => manifests.sweep(reader.needsManifest, slice),
+    sweep: (slice = {}) => manifests.sweep(reader.needsManifest, slice),
     close: () => client.close(),
   };
 }

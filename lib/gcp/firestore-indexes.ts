@@ -5,7 +5,7 @@
  * A query on several fields is served by an index on exactly these fields, or by several that each cover some of them
  * and end in the same order, which Firestore merges. What people ask often has an index of its own.
  */
-import { COLLECTIONS } from "./firestore-documents.ts";
+import { COLLECTIONS, WITH_MANIFESTS } from "./firestore-documents.ts";
 import type { StoredKind } from "./firestore-documents.ts";
 
 export interface CompositeIndex {
@@ -82,10 +82,11 @@ const FIELDS: Readonly<Record<StoredKind, readonly string[]>> = {
   sensor: [],
   cursor: [],
   backfill: [],
+  pause: [],
+  freshness: [],
+  alert: [],
 };
 
-/** Documents of these kinds may have a part that lies in an object, and are asked which objects they need. */
-export const WITH_MANIFESTS: readonly StoredKind[] = ["run", "partition", "slot", "event"];
 const WITH_EXPIRY: readonly StoredKind[] = ["run", "due", "event"];
 
 // The keys of COLLECTIONS are the kinds.

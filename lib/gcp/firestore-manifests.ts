@@ -5,6 +5,7 @@
 import { PermanentError } from "../core/errors.ts";
 import { hash } from "../core/hash.ts";
 import type { Clock } from "../ports/clock.ts";
+import type { StoreSlice } from "../ports/event-store.ts";
 import type { ObjectInfo, ObjectStore } from "../ports/object-store.ts";
 
 export interface ManifestOptions {
@@ -21,14 +22,7 @@ export interface Manifests {
   store(texts: ReadonlyMap<string, string>): Promise<void>;
   /** Whether the object was there within the last hour, so that no sweep can have taken it. */
   isStored(key: string): boolean;
-  sweep(isNeeded: (key: string) => Promise<boolean>, slice: SweepSlice): Promise<SweepReport>;
-}
-
-export interface SweepSlice {
-  /** Looks at objects behind this name; left out, from the first one on. */
-  readonly startAfter?: string;
-  /** Looks at so many objects. Default 1,000. */
-  readonly limit?: number;
+  sweep(isNeeded: (key: string) => Promise<boolean>, slice: StoreSlice): Promise<SweepReport>;
 }
 
 export interface SweepReport {

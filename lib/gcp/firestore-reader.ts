@@ -3,9 +3,8 @@ import type { DocumentSnapshot, Query } from "@google-cloud/firestore";
 import { placeOf } from "./firestore-changes.ts";
 import { firestoreError } from "./firestore-client.ts";
 import type { FirestoreClient, OpenFirestore } from "./firestore-client.ts";
-import { COLLECTIONS, decode, indexable, manifestsOf } from "./firestore-documents.ts";
+import { COLLECTIONS, WITH_MANIFESTS, decode, indexable, manifestsOf } from "./firestore-documents.ts";
 import type { Stored, StoredKind } from "./firestore-documents.ts";
-import { WITH_MANIFESTS } from "./firestore-indexes.ts";
 import type { Manifests } from "./firestore-manifests.ts";
 import type { StoreQuery } from "./firestore-queries.ts";
 

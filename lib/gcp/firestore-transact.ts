@@ -1,10 +1,15 @@
 /**
- * One decision, applied whole or not at all: the documents are read in a Firestore transaction, the pure function decides,
- * and everything is written with the commit. Two calls to Firestore, one where nothing is read.
+ * One decision, applied whole or not at all: the documents are read, the pure function decides, and everything is written in
+ * one batch, on condition that what was read is still so; otherwise it is read and decided again. Two calls to Firestore, one
+ * where nothing is read or nothing is written.
+ *
+ * Not by Firestore's own transactions: those lock what they read, and whoever dies before the commit keeps everybody else
+ * waiting for as long as a lease lasts. Here nothing is held by anybody, so the dead delay nobody.
  */
-import type { DocumentReference, DocumentSnapshot, Transaction } from "@google-cloud/firestore";
+import type { DocumentReference, DocumentSnapshot } from "@google-cloud/firestore";
 import { backoff } from "../core/backoff.ts";
 import type { Decision, Read, Refs } from "../core/documents.ts";
+import { RetryableError } from "../core/errors.ts";
 import { keyedLock } from "../core/keyed-lock.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import { applyChanges, changesOf, placeOf } from "./firestore-changes.ts";
@@ -31,7 +36,7 @@ export type Transact = <R extends Refs, T>(
   firstEvent?: number,
 ) => Promise<T>;
 
-/** How long a transaction is tried again while others are in its way. */
+/** How long a decision is tried again while others are in its way. */
 const PATIENCE_MS = 60_000;
 const MIN_PAUSE_MS = 5;
 const MAX_PAUSE_MS = 1_000;
@@ -46,12 +51,19 @@ const PASSING: ReadonlySet<number> = new Set([
   Code.unavailable,
 ]);
 
-/** Leaves the transaction, so that no lock is held while objects are read or written; then it begins again. */
+/** What lies outside of the documents is read or written first; then the attempt begins again. */
 class Away extends Error {
   readonly errand: () => Promise<unknown>;
   constructor(errand: () => Promise<unknown>) {
     super("objects are needed first");
     this.errand = errand;
+  }
+}
+
+/** What was read has changed since. */
+class Overtaken extends Error {
+  constructor(cause: unknown) {
+    super("others were faster", { cause });
   }
 }
 
@@ -81,7 +93,7 @@ interface Call<R extends Refs, T> {
 
 export function firestoreTransact(options: TransactOptions): Transact {
   const { client, clock, random, keep, manifests } = options;
-  // Transactions of one process on one document take turns here, which costs nothing, and not in Firestore.
+  // Decisions of one process on one document take turns here, which costs nothing; in Firestore only one would get through.
   const lock = keyedLock();
 
   function decideOn<R extends Refs, T>(
@@ -111,34 +123,32 @@ export function firestoreTransact(options: TransactOptions): Transact {
     if (missing.size > 0) throw new Away(() => manifests.store(missing));
   }
 
-  async function blindly<R extends Refs, T>(call: Call<R, T>, mark: string): Promise<T> {
-    const { result, changes } = decideOn(call, [], mark);
-    leaveFor(changes);
-    const batch = call.open.db.batch();
-    applyChanges(batch, changes);
-    if (changes.documents.length + changes.events.length > 0) await batch.commit();
-    return result;
-  }
-
-  async function reading<R extends Refs, T>(call: Call<R, T>, mark: string, transaction: Transaction): Promise<T> {
-    const snapshots = call.places.length === 0 ? [] : await transaction.getAll(...call.places);
+  async function tryOnce<R extends Refs, T>(call: Call<R, T>, mark: string): Promise<T> {
+    const { open, places, texts, unsure } = call;
+    const snapshots = places.length === 0 ? [] : await open.db.getAll(...places);
     for (const snapshot of snapshots) {
       const before: unknown = snapshot.get("mark");
       // An earlier attempt of this very call was committed, so its result stands. It may be undefined.
-      if (typeof before === "string" && call.unsure.has(before)) return call.unsure.get(before) as T;
+      if (typeof before === "string" && unsure.has(before)) return unsure.get(before) as T;
     }
     const keys = snapshots.flatMap((snapshot) => manifestsOf(snapshot.data() ?? {}));
-    if (keys.some((key) => !call.texts.has(key))) {
+    if (keys.some((key) => !texts.has(key))) {
       throw new Away(async () => {
-        for (const [key, text] of await manifests.load(keys)) call.texts.set(key, text);
+        for (const [key, text] of await manifests.load(keys)) texts.set(key, text);
       });
     }
     const { result, changes } = decideOn(call, snapshots, mark);
     leaveFor(changes);
     const { documents, events } = changes;
-    const stored = call.readEvents && events.length > 0 ? await transaction.getAll(...events.map(({ at }) => at)) : [];
-    applyChanges(transaction, { ...changes, documents, events: events.filter((_, at) => stored[at]?.exists !== true) });
-    call.unsure.set(mark, result);
+    const stored = call.readEvents && events.length > 0 ? await open.db.getAll(...events.map(({ at }) => at)) : [];
+    const news = events.filter((_, at) => stored[at]?.exists !== true);
+    if (documents.length + news.length === 0 && areOfOneMoment(snapshots)) return result;
+    const batch = open.db.batch();
+    applyChanges(open, batch, { documents, events: news }, snapshots);
+    unsure.set(mark, result);
+    await batch.commit().catch((error: unknown) => {
+      throw isOvertaken(error, snapshots) ? new Overtaken(error) : error;
+    });
     return result;
   }
 
@@ -149,19 +159,17 @@ export function firestoreTransact(options: TransactOptions): Transact {
     for (let attempt = 1; ; attempt++) {
       const mark = `${id}-${attempt}`;
       try {
-        if (call.places.length === 0 && !call.readEvents) return await blindly(call, mark);
-        return await call.open.db.runTransaction((transaction) => reading(call, mark, transaction), { maxAttempts: 1 });
+        return await tryOnce(call, mark);
       } catch (error) {
         if (error instanceof Thrown) throw error.error;
         if (error instanceof Away) {
           await error.errand();
           continue;
         }
-        if (codeOf(error) === Code.alreadyExists && !call.readEvents) {
-          call.readEvents = true;
-          continue;
-        }
-        if (!isPassing(error) || clock.now() >= giveUpAt) throw firestoreError(client, error);
+        const overtaken = error instanceof Overtaken;
+        if (overtaken && codeOf(error.cause) === Code.alreadyExists) call.readEvents = true;
+        if (overtaken && clock.now() >= giveUpAt) throw tooBusy(client, call);
+        if (clock.now() >= giveUpAt || !(overtaken || isPassing(error))) throw firestoreError(client, error);
         failures += 1;
         const minMs = codeOf(error) === Code.resourceExhausted ? MAX_PAUSE_MS : MIN_PAUSE_MS;
         await clock.sleep(backoff({ attempt: failures, minMs, maxMs: MAX_PAUSE_MS }, random.next()));
@@ -188,10 +196,26 @@ export function firestoreTransact(options: TransactOptions): Transact {
   };
 }
 
+function tooBusy({ name }: FirestoreClient, call: Pick<Call<Refs, unknown>, "refs">): Error {
+  const documents = Object.values(call.refs).map(({ kind, id }) => `${kind} ${id}`);
+  return new RetryableError(
+    `${name}: others change ${documents.join(" or ")} all the time; send less at once what concerns them`,
+  );
+}
+
+/** Documents that one answer brought are all as they were at the moment of its last one; a broken answer is gone on with later. */
+function areOfOneMoment([first, ...others]: readonly DocumentSnapshot[]): boolean {
+  return first === undefined || others.every(({ readTime }) => readTime.isEqual(first.readTime));
+}
+
+/** Whether a commit was refused because of its conditions: an event or a document is there by now, or is not what it was. */
+function isOvertaken(error: unknown, read: readonly DocumentSnapshot[]): boolean {
+  const code = codeOf(error);
+  if (code === Code.alreadyExists) return true;
+  return read.length > 0 && (code === Code.failedPrecondition || code === Code.notFound);
+}
+
 function isPassing(error: unknown): boolean {
   const code = codeOf(error);
-  if (code === undefined) return false;
-  // A transaction that Firestore has given up meanwhile is an invalid argument of the next call.
-  const expired = code === Code.invalidArgument && error instanceof Error && /transaction/i.test(error.message);
-  return expired || PASSING.has(code);
+  return code !== undefined && PASSING.has(code);
 }

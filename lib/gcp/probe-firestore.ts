@@ -5,24 +5,42 @@ import type { Desk, ProbeStep } from "./probe.ts";
 
 const rootOf = ({ project, database }: Desk): string => `projects/${project}/databases/${database}/documents`;
 
-/** Commits new documents in a transaction of its own. */
-async function create(desk: Desk, names: readonly string[]): Promise<RestAnswer> {
-  const root = rootOf(desk);
-  const began = await desk.firestore({ method: "POST", path: `/${root}:beginTransaction`, body: {} });
-  const transaction = at(needed(began, "beginning a transaction").body, "transaction");
-  const writes = names.map((name) => ({
-    update: { name: `${root}/${collectionOf(desk)}/${name}`, fields: { by: { stringValue: "probe" } } },
-    updateTransforms: [{ fieldPath: "t", setToServerValue: "REQUEST_TIME" }],
-    currentDocument: { exists: false },
-  }));
-  return desk.firestore({ method: "POST", path: `/${root}:commit`, body: { transaction, writes } });
+const nameOf = (desk: Desk, name: string): string => `${rootOf(desk)}/${collectionOf(desk)}/${name}`;
+
+/** As the event store writes: in one batch, without a transaction. */
+function commit(desk: Desk, writes: readonly unknown[]): Promise<RestAnswer> {
+  return desk.firestore({ method: "POST", path: `/${rootOf(desk)}:commit`, body: { writes } });
 }
+
+/** Commits new documents. */
+function create(desk: Desk, names: readonly string[]): Promise<RestAnswer> {
+  return commit(
+    desk,
+    names.map((name) => ({
+      update: { name: nameOf(desk, name), fields: { by: { stringValue: "probe" } } },
+      updateTransforms: [{ fieldPath: "t", setToServerValue: "REQUEST_TIME" }],
+      currentDocument: { exists: false },
+    })),
+  );
+}
+
+/** Sets one field of a document, if it is as it was at that time. */
+function setIf(desk: Desk, name: string, by: string, updateTime: string): unknown {
+  return {
+    update: { name: nameOf(desk, name), fields: { by: { stringValue: by } } },
+    updateMask: { fieldPaths: ["by"] },
+    currentDocument: { updateTime },
+  };
+}
+
+const wordOf = ({ status, body }: RestAnswer): string =>
+  status === 200 ? "taken" : (at(body, "error", "status") ?? String(status));
 
 export const collectionOf = ({ id }: Pick<Desk, "id">): string => `sluice_probe_${id}`;
 
 function goAtEnd(desk: Desk, ...names: readonly string[]): void {
   for (const name of names) {
-    const path = `/${rootOf(desk)}/${collectionOf(desk)}/${name}`;
+    const path = `/${nameOf(desk, name)}`;
     desk.atEnd(`the document ${collectionOf(desk)}/${name}`, ({ firestore }) => firestore({ method: "DELETE", path }));
   }
 }
@@ -33,7 +51,7 @@ const timeOf = (answer: RestAnswer, write: number): string =>
 export const firestoreSteps: readonly ProbeStep[] = [
   {
     name: "create-once",
-    relies: "of two transactions that create one document, one commits; a later one is told ALREADY_EXISTS",
+    relies: "of two commits that create one document, one is taken; a later one is told ALREADY_EXISTS",
     where: "lib/gcp/firestore-transact.ts",
     async try(desk) {
       goAtEnd(desk, "once");
@@ -41,10 +59,29 @@ export const firestoreSteps: readonly ProbeStep[] = [
       const later = await create(desk, ["once"]);
       const committed = both.filter(({ status }) => status === 200).length;
       if (committed === 0) for (const answer of both) needed(answer, "a commit");
-      const word = at(later.body, "error", "status") ?? String(later.status);
+      const word = wordOf(later);
+      return { holds: committed === 1 && word === "ALREADY_EXISTS", saw: `${committed} of 2 taken; later: ${word}` };
+    },
+  },
+  {
+    name: "guards-of-what-was-read",
+    relies:
+      "a commit is refused when a document that it rests on was changed or made meanwhile; guarding one by a write that changes nothing leaves its time as it was",
+    where: "lib/gcp/firestore-changes.ts",
+    async try(desk) {
+      goAtEnd(desk, "guarded");
+      const made = needed(await create(desk, ["guarded"]), "a commit");
+      const then = at(made.body, "writeResults", 0, "updateTime") ?? "";
+      const missing = { delete: nameOf(desk, "missing"), currentDocument: { exists: false } };
+      const guards = needed(await commit(desk, [setIf(desk, "guarded", "probe", then), missing]), "a commit of guards");
+      const after = at(guards.body, "writeResults", 0, "updateTime") ?? then;
+      needed(await commit(desk, [setIf(desk, "guarded", "other", then)]), "a change on condition");
+      const stale = wordOf(await commit(desk, [setIf(desk, "guarded", "probe", then)]));
+      const there = { delete: nameOf(desk, "guarded"), currentDocument: { exists: false } };
+      const taken = wordOf(await commit(desk, [there]));
       return {
-        holds: committed === 1 && word === "ALREADY_EXISTS",
-        saw: `${committed} of 2 committed; later: ${word}`,
+        holds: after === then && stale === "FAILED_PRECONDITION" && taken !== "taken",
+        saw: `time ${after === then ? "kept" : `changed from ${then} to ${after}`}; changed meanwhile: ${stale}; made meanwhile: ${taken}`,
       };
     },
   },

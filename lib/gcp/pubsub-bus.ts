@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { PermanentError } from "../core/errors.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { MessageBus, OutgoingMessage } from "../ports/message-bus.ts";
 import { Code, googleError } from "./grpc-errors.ts";
 import { restCalls } from "./rest-calls.ts";
@@ -14,9 +15,13 @@ export interface PubsubBusOptions {
   readonly tasks: Omit<CloudTasksOptions, "projectId">;
   /** `host:port` of the Pub/Sub emulator, spoken to without encryption and without credentials. */
   readonly emulatorHost?: string;
+  /** Sleeps between the tries of a call. Default: real time. */
+  readonly clock?: Pick<Clock, "sleep">;
 }
 
 export interface PubsubBus extends MessageBus {
+  /** Publishes bytes as they are, in base64, JSON or not. Rejects as `publish`. */
+  publishRaw(topic: string, data: string, attributes: Readonly<Record<string, string>>): Promise<string>;
   /** Ends all connections; may be called twice. */
   close(): Promise<void>;
 }
@@ -36,28 +41,30 @@ const LARGEST_MESSAGE = 10_000_000;
  */
 export function pubsubBus(options: PubsubBusOptions): PubsubBus {
   const { projectId, topicPrefix = "", emulatorHost } = options;
-  const rest = restCalls({ api: API, ...(emulatorHost === undefined ? {} : { emulatorHost }) });
-  const tasks = cloudTasks({ projectId, ...options.tasks });
+  const pauses = options.clock === undefined ? {} : { clock: options.clock };
+  const rest = restCalls({ api: API, ...(emulatorHost === undefined ? {} : { emulatorHost }), ...pauses });
+  const tasks = cloudTasks({ projectId, ...pauses, ...options.tasks });
   const api = emulatorHost === undefined ? API : `http://${emulatorHost}`;
   const publishing = (name: string): string =>
     `/v1/projects/${projectId}/topics/${encodeURIComponent(`${topicPrefix}${name}`)}:publish`;
-  const bodyOf = (data: Buffer, { attributes = {} }: OutgoingMessage) => {
-    return { messages: [{ data: data.toString("base64"), attributes: { ...attributes } }] };
+  const bodyOf = (data: string, { attributes = {} }: Pick<OutgoingMessage, "attributes">) => {
+    return { messages: [{ data, attributes: { ...attributes } }] };
+  };
+  const send = async (name: string, body: ReturnType<typeof bodyOf>): Promise<string> => {
+    try {
+      const answer = await rest.call({ method: "POST", path: publishing(name), body });
+      return publishedSchema.parse(answer).messageIds[0];
+    } catch (error) {
+      throw googleError(error, {
+        what: `Pub/Sub topic ${topicPrefix}${name} of project ${projectId}`,
+        remedies: REMEDIES,
+      });
+    }
   };
 
   return {
-    async publish(name, message) {
-      const data = dataOf(name, message);
-      try {
-        const answer = await rest.call({ method: "POST", path: publishing(name), body: bodyOf(data, message) });
-        return publishedSchema.parse(answer).messageIds[0];
-      } catch (error) {
-        throw googleError(error, {
-          what: `Pub/Sub topic ${topicPrefix}${name} of project ${projectId}`,
-          remedies: REMEDIES,
-        });
-      }
-    },
+    publish: async (name, message) => send(name, bodyOf(dataOf(name, message), message)),
+    publishRaw: (name, data, attributes) => send(name, bodyOf(data, { attributes })),
 
     async schedule(name, topic, message, at) {
       if (!/^[A-Za-z0-9_-]{1,500}$/.test(name) || !Number.isFinite(at)) {
@@ -90,12 +97,13 @@ const REMEDIES: Readonly<Record<number, string>> = {
 
 const publishedSchema = z.object({ messageIds: z.tuple([z.string()]) });
 
-function dataOf(topic: string, { data, attributes = {} }: OutgoingMessage): Buffer {
+/** In base64. */
+function dataOf(topic: string, { data, attributes = {} }: OutgoingMessage): string {
   // JSON.stringify gives undefined for undefined, whatever its type says.
   const json: string | undefined = JSON.stringify(data);
   const bytes = Buffer.from(json ?? "");
   const size = bytes.length + Buffer.byteLength(JSON.stringify(attributes));
-  if (size <= LARGEST_MESSAGE) return bytes;
+  if (size <= LARGEST_MESSAGE) return bytes.toString("base64");
   throw new PermanentError(
     `topic ${topic}: a message of ${size} bytes is over Pub/Sub's limit of ${LARGEST_MESSAGE}; send a reference`,
     { code: "bad-input" },

@@ -3,6 +3,7 @@
  * method each: their own clients take longer to load than a short run takes.
  */
 import { messageOf } from "../core/errors.ts";
+import type { Clock } from "../ports/clock.ts";
 import { lazily } from "./lazily.ts";
 
 export interface RestRequest {
@@ -26,13 +27,15 @@ export interface RestCallsOptions {
   readonly api: string;
   /** `host:port` of a stand-in for the service, spoken to without encryption and without credentials. */
   readonly emulatorHost?: string;
+  /** Sleeps between the tries of a call. Default: real time. */
+  readonly clock?: Pick<Clock, "sleep">;
 }
 
 const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
 const TIMEOUT_MS = 30_000;
 
 /** The library is loaded with the first call. */
-export function restCalls({ api, emulatorHost }: RestCallsOptions): RestCalls {
+export function restCalls({ api, emulatorHost, clock }: RestCallsOptions): RestCalls {
   const client = lazily(
     async () => {
       const { GoogleAuth, PassThroughClient } = await import("./sdk/auth.ts");
@@ -56,6 +59,7 @@ export function restCalls({ api, emulatorHost }: RestCallsOptions): RestCalls {
             retry: 3,
             noResponseRetries: 3,
             retryDelay: 100,
+            ...(clock === undefined ? {} : { retryBackoff: (_error: unknown, ms: number) => clock.sleep(ms) }),
             httpMethodsToRetry: ["GET", "POST"],
             statusCodesToRetry: [
               [429, 429],

@@ -1,5 +1,6 @@
 import { PermanentError } from "../core/errors.ts";
 import { shortHash } from "../core/hash.ts";
+import type { Clock } from "../ports/clock.ts";
 import { Code, codeOf, googleError } from "./grpc-errors.ts";
 import { restCalls } from "./rest-calls.ts";
 
@@ -12,6 +13,8 @@ export interface CloudTasksOptions {
   readonly serviceAccount: string;
   /** `host:port` of a stand-in for the service, spoken to without credentials. */
   readonly emulatorHost?: string;
+  /** Sleeps between the tries of a call. Default: real time. */
+  readonly clock?: Pick<Clock, "sleep">;
 }
 
 export interface TaskCall {
@@ -37,11 +40,12 @@ const MAX_ID = 500;
 
 /** Named tasks of one queue. */
 export function cloudTasks(options: CloudTasksOptions): CloudTasks {
-  const { projectId, location, queue, serviceAccount: serviceAccountEmail, emulatorHost } = options;
+  const { projectId, location, queue, serviceAccount: serviceAccountEmail, emulatorHost, clock } = options;
   const parent = `projects/${projectId}/locations/${location}/queues/${queue}`;
   const rest = restCalls({
     api: "https://cloudtasks.googleapis.com",
     ...(emulatorHost === undefined ? {} : { emulatorHost }),
+    ...(clock === undefined ? {} : { clock }),
   });
   const remedies = {
     [Code.notFound]: "create the queue: deploy, or gcloud tasks queues create",

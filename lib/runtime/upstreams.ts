@@ -2,6 +2,7 @@
 import type { AssetDefinition } from "../core/asset.ts";
 import type { AssetKey } from "../core/asset-key.ts";
 import type { AutomationCondition } from "../core/automation.ts";
+import { wholeVersion } from "../core/condition.ts";
 import type { Facts, UpstreamFact } from "../core/condition.ts";
 import { lastTick } from "../core/cron.ts";
 import type { PartitionDocument } from "../core/documents.ts";
@@ -107,7 +108,16 @@ async function partitionFact(
   };
 }
 
-/** A whole upstream's version is its last materialization, or what was last observed of it, of whatever partition. */
+/** Of the last so many materializations, those within so long of the last one may have become visible after it. */
+const OVERLAPPING = { count: 10, ms: 600_000 };
+/** `HistoryQuery.asset` */
+const MOST_NAMES = 10;
+
+/**
+ * A whole upstream's version is its last materialization, or what was last observed of it, of whatever partition. Commits that
+ * overlap may become visible in another order than that of their positions; so one that comes up late, before the last,
+ * changes the version as well: those that were committed at about the same time belong to it.
+ */
 async function wholeFact(
   { events }: UpstreamReader,
   upstream: Follower,
@@ -115,10 +125,18 @@ async function wholeFact(
 ): Promise<UpstreamFact> {
   const { key: asset } = upstream;
   const origin = originOf(upstream);
-  const names = upstream.previousKeys === undefined ? asset : namesOf(upstream);
-  const { items } = await events.history({ asset: names, types: ["materialized", "observed"], limit: 1 });
-  const last = items[0];
   const newest = await events.get("asset", asset);
+  // Under a name that came later, too.
+  const names = [...new Set([newest?.key ?? asset, ...namesOf(upstream)])];
+  const types = ["materialized", "observed"] as const;
+  const { items } = await events.history({
+    asset: names.length === 1 ? asset : names.slice(0, MOST_NAMES),
+    types,
+    limit: OVERLAPPING.count,
+  });
+  const found = items.filter((event) => event.type === "materialized" || event.type === "observed");
+  const [last] = found;
+  const others = found.slice(1).filter(({ at }) => Math.abs(at - (last?.at ?? 0)) <= OVERLAPPING.ms);
   const shown =
     newest === undefined ? undefined : await events.get("partition", partitionRef(asset, newest.partition).id);
   const consumed = own?.head?.upstreams?.[`${origin}|*`];
@@ -126,9 +144,15 @@ async function wholeFact(
     asset,
     origin,
     partition: "*",
-    ...(last?.type === "materialized" || last?.type === "observed"
-      ? { version: last.materializationId, at: last.at }
-      : {}),
+    ...(last === undefined
+      ? {}
+      : {
+          version: wholeVersion(
+            last.materializationId,
+            others.map(({ materializationId }) => materializationId),
+          ),
+          at: Math.max(last.at, ...others.map(({ at }) => at)),
+        }),
     ...blockOf(shown),
     ...(consumed === undefined ? {} : { consumed }),
   };

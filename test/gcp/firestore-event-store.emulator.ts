@@ -33,7 +33,7 @@ await withEmulator("firestore", (emulator) => {
   testEventStore("Firestore", openHarness, {
     overlapping:
       "Firestore's time of a commit is taken when the request comes in, some ms before the commit is visible, and a counter would be one hot document",
-    contention: { increments: 40, reason: "the emulator lets each conflict wait for 2 s" },
+    contention: { increments: 300, reason: "each one is two calls of the emulator" },
   });
   testEventStoreProtocol("Firestore", openHarness);
 });

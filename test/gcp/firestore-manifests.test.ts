@@ -6,6 +6,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { PermanentError } from "../../lib/core/errors.ts";
 import { hash } from "../../lib/core/hash.ts";
+import { decode, defaultKeep, encode } from "../../lib/gcp/firestore-documents.ts";
 import { openManifests } from "../../lib/gcp/firestore-manifests.ts";
 import { folderObjectStore } from "../../lib/local/folder-object-store.ts";
 import { systemClock } from "../../lib/local/system-clock.ts";
@@ -84,4 +85,20 @@ test("without a bucket there is no place, and what needs one says so", async () 
   assert.equal(none.available, false);
   assert.equal((await none.load([])).size, 0);
   await assert.rejects(none.load([hash(text)]), /open the event store with its manifests/);
+});
+
+test("only what is asked which objects it needs may lie in one: a large cursor is refused, and not swept away", () => {
+  const options = { keep: defaultKeep, outside: true, mark: "m" };
+  const large = "x".repeat(1_000_000);
+  assert.throws(
+    () => encode("cursor", "c", { value: large, at: 1 }, options),
+    (error: unknown) =>
+      error instanceof PermanentError &&
+      error.code === "too-large" &&
+      error.message.endsWith("1 MiB; store a reference"),
+  );
+  const value = { name: "a", partition: large, token: 1 };
+  const { fields, texts } = encode("partition", "p", value, options);
+  assert.equal(texts.size, 1);
+  assert.deepEqual(decode("partition", fields, texts), value);
 });

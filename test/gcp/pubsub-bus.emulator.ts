@@ -24,7 +24,7 @@ await withEmulator("pubsub", (emulator) => {
   after(() => emulator.close());
   let harnesses = 0;
 
-  testMessageBus("Pub/Sub with Cloud Tasks", async (): Promise<MessageBusHarness> => {
+  const openHarness = async (): Promise<MessageBusHarness> => {
     const topicPrefix = `test${++harnesses}-`;
     const pubsub = new PubSub({ projectId: PROJECT, apiEndpoint: `http://${emulator.host}`, emulatorMode: true });
     // The emulator's time is the machine's; that of the tasks can be let pass.
@@ -102,7 +102,8 @@ await withEmulator("pubsub", (emulator) => {
         await tasks.close();
       },
     };
-  });
+  };
+  testMessageBus("Pub/Sub with Cloud Tasks", openHarness, { sideBySide: true });
 
   test("a topic that is not deployed is refused in one line, and the bus goes on", async () => {
     const tasks = { location: "l", queue: "q", serviceAccount: "wake@test.iam.gserviceaccount.com" };
@@ -118,6 +119,14 @@ await withEmulator("pubsub", (emulator) => {
     const pubsub = new PubSub({ projectId: PROJECT, apiEndpoint: `http://${emulator.host}`, emulatorMode: true });
     await pubsub.createTopic("asset.never.deployed");
     assert.match(await bus.publish("asset.never.deployed", { data: {} }), /^\d+$/);
+    const text = Buffer.from("no JSON").toString("base64");
+    assert.match(await bus.publishRaw("asset.never.deployed", text, { by: "hand" }), /^\d+$/);
+    const prefixed = pubsubBus({ projectId: PROJECT, emulatorHost: emulator.host, tasks, topicPrefix: "pr-42-" });
+    await assert.rejects(
+      prefixed.publishRaw("asset.never.deployed", text, {}),
+      /topic pr-42-asset\.never\.deployed of/,
+    );
+    await prefixed.close();
     await pubsub.close();
     await bus.close();
     await bus.close();

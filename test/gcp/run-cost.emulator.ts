@@ -119,7 +119,7 @@ await withEmulator("firestore", (emulator) => {
     assert.deepEqual(
       first.operations.filter((name) => name.startsWith("transact")),
       [
-        "transact run+partition",
+        "transact run+partition+pause",
         "transact partition+slot",
         "transact run+partition+slot+asset",
         "transact run+partition",

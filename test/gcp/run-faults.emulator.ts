@@ -8,7 +8,7 @@ import { faultWorld } from "./run-faults.ts";
 
 const SEED = Number(process.env["SEED"] ?? 20_240_501);
 
-/** Single faults, and lasting ones, which Google's client waits for in real time. */
+/** Single faults, and lasting ones. */
 const SAMPLES = [
   { service: "firestore", single: 4, lasting: 1 },
   { service: "pubsub", single: 2, lasting: 1 },

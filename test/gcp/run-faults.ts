@@ -39,7 +39,7 @@ export const PROJECT = "sluice-test";
 export const STAGING = "sluice-staging";
 
 /** How many times faster the runtime's clock is, so that pauses between tries take little of a test's time. */
-const HASTE = 50;
+export const HASTE = 50;
 
 /** A clock in a hurry, which a test moves on when nothing is left to wait for. */
 export interface HastyClock extends Clock {
@@ -124,6 +124,8 @@ export async function faultWorld(open: (options: BackboneOptions) => Promise<Bac
   injector.attach("bigquery", bigquery);
   const backbone = await open({ clock, objects, injector });
   const { events, look } = backbone;
+  // Worlds that share an emulator meet nothing of each other.
+  const world = random.id().slice(0, 8);
   let rounds = 0;
 
   /** Until nothing is left to do. The result is what has been heard by the subscription that only listens. */
@@ -176,7 +178,7 @@ export async function faultWorld(open: (options: BackboneOptions) => Promise<Bac
   }
 
   async function round(scenario: Scenario, injection?: Injection): Promise<readonly WorkCall[]> {
-    const id = `r${++rounds}`;
+    const id = `${world}r${++rounds}`;
     const work = scenario === "rows" ? rowsAssetOf(id) : importOf(id);
     const { definitions, key, bucket } = work;
     const runtime = createRuntime({
