@@ -15,6 +15,8 @@ export const causeSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("backfill"), id: z.string() }),
   /** A source is looked at for the run of an asset that depends on it. */
   z.strictObject({ kind: z.literal("dependent"), asset: z.string(), run: z.string() }),
+  /** The same as an earlier run was asked for, by hand. */
+  z.strictObject({ kind: z.literal("replay"), run: z.string() }),
   /** A job that makes several outputs of a multi-asset has made the rows of this one. */
   z.strictObject({ kind: z.literal("job"), job: z.string(), run: z.string() }),
 ]);
