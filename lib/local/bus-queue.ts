@@ -9,6 +9,7 @@
  *
  * `due_at` is when a ready copy may be taken, or when a leased one counts as lost.
  */
+import { DEAD_LETTER_ATTRIBUTES } from "../core/dead-letter.ts";
 import type { Payload } from "./bus-envelope.ts";
 import { integer, openSqlite, text } from "./sqlite-database.ts";
 import type { Row, SqliteFormat } from "./sqlite-database.ts";
@@ -107,7 +108,7 @@ export function openBusQueue(file: string, subscriptions: () => readonly Subscri
     database.run(update, now, reason, copy.sequence);
     const topic = subscriptions().find(({ name }) => name === copy.subscription)?.deadLetterTopic;
     if (topic === undefined) return;
-    const attributes = { ...copy.payload.attributes, ...deadLetterAttributes(copy) };
+    const attributes = { ...copy.payload.attributes, ...deadLetterAttributes({ ...copy, reason }) };
     fanOut(topic, options.messageId(), { ...copy.payload, attributes }, now);
   };
 
@@ -138,6 +139,7 @@ export function openBusQueue(file: string, subscriptions: () => readonly Subscri
     take(options: FailOptions & { readonly owner: string; readonly free: number; readonly leaseMs: number }): {
       taken: Copy[];
       expired: Copy[];
+      aside: Copy[];
     } {
       const { now, owner, free, leaseMs } = options;
       return database.write(() => {
@@ -160,15 +162,15 @@ export function openBusQueue(file: string, subscriptions: () => readonly Subscri
 
         const known = new Set(subscriptions().map(({ name }) => name));
         const taken: Copy[] = [];
+        const aside: Copy[] = [];
         while (taken.length < free) {
           const ready = database.all(due, "ready", now, free - taken.length).map(copyOf);
           if (ready.length === 0) break;
           for (const copy of ready) {
             if (!known.has(copy.subscription)) {
-              database.run(
-                "UPDATE copies SET state = 'aside' WHERE subscription = ? AND state = 'ready'",
-                copy.subscription,
-              );
+              const put = "UPDATE copies SET state = 'aside' WHERE sequence = ?";
+              database.run(put, copy.sequence);
+              aside.push(copy);
               continue;
             }
             const lease =
@@ -177,7 +179,7 @@ export function openBusQueue(file: string, subscriptions: () => readonly Subscri
             taken.push({ ...copy, attempt: copy.attempt + 1 });
           }
         }
-        return { taken, expired };
+        return { taken, expired, aside };
       });
     },
 
@@ -281,13 +283,15 @@ export interface FailOptions {
   readonly messageId: () => string;
 }
 
-/** The attributes that Pub/Sub itself adds to a dead letter. */
-function deadLetterAttributes(copy: Copy): Record<string, string> {
+/** The attributes that Pub/Sub itself adds to a dead letter, and what it does not tell. */
+export function deadLetterAttributes(copy: Copy & { readonly reason: string }): Record<string, string> {
   return {
-    CloudPubSubDeadLetterSourceDeliveryCount: String(copy.attempt),
-    CloudPubSubDeadLetterSourceSubscription: copy.subscription,
-    CloudPubSubDeadLetterSourceSubscriptionProject: "local",
-    CloudPubSubDeadLetterSourceTopicPublishTime: new Date(copy.publishedAt).toISOString(),
+    [DEAD_LETTER_ATTRIBUTES.attempts]: String(copy.attempt),
+    [DEAD_LETTER_ATTRIBUTES.subscription]: copy.subscription,
+    [DEAD_LETTER_ATTRIBUTES.project]: "local",
+    [DEAD_LETTER_ATTRIBUTES.publishedAt]: new Date(copy.publishedAt).toISOString(),
+    [DEAD_LETTER_ATTRIBUTES.messageId]: copy.messageId,
+    [DEAD_LETTER_ATTRIBUTES.reason]: copy.reason.slice(0, 1_000),
   };
 }
 

@@ -9,7 +9,8 @@ import { openBusQueue } from "./bus-queue.ts";
 import type { Copy, DeadLetter, FailOptions, QueueDepth, Subscription } from "./bus-queue.ts";
 
 export type { PushEnvelope } from "./bus-envelope.ts";
-export type { DeadLetter, QueueDepth, Subscription } from "./bus-queue.ts";
+export type { Copy, DeadLetter, QueueDepth, Subscription } from "./bus-queue.ts";
+export { deadLetterAttributes } from "./bus-queue.ts";
 
 export interface LocalBusOptions {
   /** The bus's own database file, which several processes may share. */
@@ -33,6 +34,8 @@ export interface LocalBusOptions {
   readonly maxBackoffMs?: number;
   /** How many pushes run at a time. Default 8. */
   readonly concurrency?: number;
+  /** Hears of each message that is kept because its subscription does not exist, or not any more. */
+  onAside?(copy: Copy): void;
   /** Hears of faults that have no caller, such as an acknowledgement that could not be stored; by default they become process warnings. */
   onError?(error: unknown): void;
 }
@@ -132,7 +135,7 @@ export function openLocalBus(options: LocalBusOptions): LocalBus {
 
   const deliverDue = (): void => {
     const free = concurrency - flights.size;
-    const { taken, expired } = queue.take({
+    const { taken, expired, aside } = queue.take({
       ...failure(`no answer within ${ackDeadlineMs} ms`),
       owner,
       free,
@@ -142,6 +145,7 @@ export function openLocalBus(options: LocalBusOptions): LocalBus {
       flights.get(sequence)?.controller.abort(new Error(`the ack deadline of ${ackDeadlineMs} ms has passed`));
       flights.delete(sequence);
     }
+    for (const copy of aside) options.onAside?.(copy);
     for (const copy of taken) deliver(copy);
   };
 

@@ -41,6 +41,9 @@ export const EVENT_STORE_FORMAT: SqliteFormat = {
      CREATE INDEX events_partition ON events (partition);
      CREATE INDEX events_run ON events (run);`,
     "CREATE TABLE doc_backfill (id TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE doc_pause (id TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    `CREATE TABLE doc_freshness (id TEXT PRIMARY KEY, value TEXT NOT NULL);
+     CREATE TABLE doc_alert (id TEXT PRIMARY KEY, value TEXT NOT NULL);`,
   ],
 };
 
@@ -56,4 +59,7 @@ export const DOCUMENT_COLUMNS: Columns = {
   sensor: () => ({}),
   cursor: () => ({}),
   backfill: () => ({}),
+  pause: () => ({}),
+  freshness: () => ({}),
+  alert: () => ({}),
 };

@@ -23,7 +23,19 @@ interface Named {
   readonly schema: readonly Column[];
   readonly etag: string;
   readonly expiresAt?: number;
+  /** Kept by `place` alone; absent in a file of an older version. */
+  readonly changed?: Changed;
 }
+
+/** When a table was changed: in any way, in all of its rows, and since then in single partitions. Milliseconds. */
+export interface Changed {
+  readonly at: number;
+  readonly rowsAt: number;
+  readonly partitions: Readonly<Record<string, number>>;
+}
+
+/** What a change concerns, where that is less than all rows: one partition, or the columns alone. */
+export type ChangeOf = { readonly partition: string } | "columns";
 
 export interface TableEntry extends Named {
   readonly physical: string;
@@ -50,7 +62,7 @@ export interface Catalog {
   /** How many tables refer to a physical table. */
   readonly references: (physical: string) => number;
   /** Writes a table's entry and points its view to what the entry says. Returns the physical table that it showed before. */
-  readonly place: (link: Transaction, entry: Entry) => Promise<string | undefined>;
+  readonly place: (link: Transaction, entry: Entry, change?: ChangeOf) => Promise<string | undefined>;
   /** Takes a table away, view and entry; its physical table stays until it is dropped. */
   readonly remove: (link: Transaction, entry: Entry) => Promise<void>;
   /** The same for one transaction of several changes: it shows them at once, and everybody else sees them after the commit. */
@@ -64,13 +76,14 @@ export function physicalName(name: string): string {
 }
 
 /** Makes what is missing, and drops physical tables that nothing refers to: a process may have died in the middle of a job. */
-export async function openCatalog(link: Link): Promise<Catalog> {
+export async function openCatalog(link: Link, now: () => number): Promise<Catalog> {
   await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, "_sluice")}`);
   await link.run(`CREATE SCHEMA IF NOT EXISTS ${quoteName(catalog, "_sluice_data")}`);
   await link.run(`CREATE TABLE IF NOT EXISTS ${tables} (
     dataset VARCHAR NOT NULL, name VARCHAR NOT NULL, physical VARCHAR NOT NULL, schema VARCHAR NOT NULL,
     partitioning VARCHAR, etag VARCHAR NOT NULL, expires_at BIGINT, row_count BIGINT NOT NULL)`);
   await link.run(`ALTER TABLE ${tables} ADD COLUMN IF NOT EXISTS view VARCHAR`);
+  await link.run(`ALTER TABLE ${tables} ADD COLUMN IF NOT EXISTS changed VARCHAR`);
   const unreferenced = await link.run(
     `SELECT table_name FROM duckdb_tables() WHERE database_name = $catalog AND schema_name = '_sluice_data' AND table_name LIKE 't%'
        AND table_name NOT IN (SELECT physical FROM ${tables})`,
@@ -78,12 +91,12 @@ export async function openCatalog(link: Link): Promise<Catalog> {
   );
   for (const row of unreferenced) await dropPhysical(link, String(row["table_name"]));
   const found = (await link.run(`SELECT * FROM ${tables}`)).map(entryOf);
-  return catalogOf(new Map(found.map((entry) => [keyOf(entry), entry])));
+  return catalogOf(now, new Map(found.map((entry) => [keyOf(entry), entry])));
 }
 
-function catalogOf(committed: Map<string, Entry>, entries = committed): Catalog {
+function catalogOf(now: () => number, committed: Map<string, Entry>, entries = committed): Catalog {
   return {
-    fork: () => catalogOf(committed, new Map(entries)),
+    fork: () => catalogOf(now, committed, new Map(entries)),
 
     find(table, now) {
       const entry = entries.get(keyOf(table));
@@ -104,9 +117,10 @@ function catalogOf(committed: Map<string, Entry>, entries = committed): Catalog 
       return count;
     },
 
-    async place(link, entry) {
-      const { dataset, physical } = entry;
-      const before = entries.get(keyOf(entry));
+    async place(link, given, change) {
+      const { dataset, physical } = given;
+      const before = entries.get(keyOf(given));
+      const entry: Entry = { ...given, changed: changedBy(before?.changed, change, now()) };
       if (before !== undefined && !sameTable(before, entry)) {
         throw new PermanentError(
           `${formatTable(entry)}: the embedded engine does not tell it from ${before.dataset}.${before.table}; use names that differ in more than case`,
@@ -115,9 +129,9 @@ function catalogOf(committed: Map<string, Entry>, entries = committed): Catalog 
       }
       await link.run(
         before === undefined
-          ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires, $rows, $view)`
+          ? `INSERT INTO ${tables} VALUES ($dataset, $table, $physical, $schema, $partitioning, $etag, $expires, $rows, $view, $changed)`
           : `UPDATE ${tables} SET physical = $physical, schema = $schema, partitioning = $partitioning, etag = $etag, expires_at = $expires,
-               row_count = $rows, view = $view WHERE dataset = $dataset AND name = $table`,
+               row_count = $rows, view = $view, changed = $changed WHERE dataset = $dataset AND name = $table`,
         valuesOf(entry),
       );
       if (entry.view === undefined) {
@@ -143,6 +157,13 @@ function catalogOf(committed: Map<string, Entry>, entries = committed): Catalog 
 
 export async function dropPhysical(link: Link, physical: string): Promise<void> {
   await link.run(`DROP TABLE IF EXISTS ${physicalName(physical)}`);
+}
+
+function changedBy(before: Changed | undefined, change: ChangeOf | undefined, at: number): Changed {
+  const { rowsAt, partitions } = before ?? { rowsAt: change === undefined ? at : 0, partitions: {} };
+  if (change === "columns") return { at, rowsAt, partitions };
+  if (change === undefined) return { at, rowsAt: at, partitions: {} };
+  return { at, rowsAt, partitions: { ...partitions, [change.partition]: at } };
 }
 
 /** One key for all tables that the engine does not tell apart. */
@@ -204,6 +225,7 @@ function valuesOf(entry: Entry) {
     expires: expiresAt === undefined ? null : BigInt(expiresAt),
     rows: BigInt(rows),
     view: view === undefined ? null : JSON.stringify(view),
+    changed: JSON.stringify(entry.changed ?? null),
   };
 }
 
@@ -211,6 +233,7 @@ function entryOf(row: Row): Entry {
   const partitioning = row["partitioning"];
   const expiresAt = row["expires_at"];
   const view = row["view"];
+  const changed = typeof row["changed"] === "string" ? (JSON.parse(row["changed"]) as Changed | null) : null;
   // Only `place` writes the columns that hold JSON, from the same types.
   const named = {
     dataset: String(row["dataset"]),
@@ -218,6 +241,7 @@ function entryOf(row: Row): Entry {
     schema: JSON.parse(String(row["schema"])) as readonly Column[],
     etag: String(row["etag"]),
     ...(typeof expiresAt === "bigint" ? { expiresAt: Number(expiresAt) } : {}),
+    ...(changed === null ? {} : { changed }),
   };
   if (typeof view === "string") return { ...named, view: JSON.parse(view) as ViewQuery };
   return {

@@ -94,7 +94,7 @@ async function copyPartition(
   const time = isIngestionTime(partitioning) ? partition.start : undefined;
   const rows = await insertRows(link, source, { schema, physical: own.physical, time });
   const expiresAt = spec.expiresAt ?? found?.expiresAt;
-  const before = await tables.place(link, {
+  const placed: TableEntry = {
     dataset: destination.dataset,
     table: destination.table,
     physical: own.physical,
@@ -103,7 +103,8 @@ async function copyPartition(
     partitioning,
     etag: options.etag,
     ...(expiresAt === undefined ? {} : { expiresAt }),
-  });
+  };
+  const before = await tables.place(link, placed, { partition: decorator });
   return { rows, before };
 }
 

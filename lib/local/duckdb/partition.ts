@@ -1,7 +1,8 @@
 /** Partitions of a table in this engine: rows of one physical table within a window of time. */
 import { PermanentError } from "../../core/errors.ts";
 import type { Column, TimePartitioning } from "../../core/table.ts";
-import { partitionTime } from "./catalog.ts";
+import { partitionTime, physicalName, type TableEntry } from "./catalog.ts";
+import type { Link } from "./session.ts";
 import { quoteName } from "./sql.ts";
 import { byName } from "./types.ts";
 
@@ -62,6 +63,19 @@ export function partitionColumnType(
 /** The decorator of the partition that holds an instant. */
 export function decoratorAt(instant: number, type: TimePartitioning["type"]): string {
   return new Date(instant).toISOString().replaceAll(/\D/g, "").slice(0, spelled[type].length);
+}
+
+const patterns = { HOUR: "%Y%m%d%H", DAY: "%Y%m%d", MONTH: "%Y%m" } as const;
+
+/** The decorators of the partitions that hold rows; rows without a value are in none. */
+export async function partitionsIn(link: Link, { physical, partitioning }: TableEntry): Promise<readonly string[]> {
+  if (partitioning === undefined) return [];
+  const column = quoteName(partitioning.column ?? partitionTime);
+  const name = `strftime(CAST(${column} AS TIMESTAMP), '${patterns[partitioning.type]}')`;
+  const rows = await link.run(
+    `SELECT DISTINCT ${name} AS name FROM ${physicalName(physical)} WHERE ${column} IS NOT NULL ORDER BY name`,
+  );
+  return rows.map((row) => String(row["name"]));
 }
 
 export function samePartitioning(a: TimePartitioning | undefined, b: TimePartitioning | undefined): boolean {

@@ -5,7 +5,7 @@ import { dropPhysical } from "./catalog.ts";
 import { accepted, boundValues, explain, type KeptResult, type QuerySpec } from "./query.ts";
 import type { Transaction } from "./session.ts";
 import { catalog, quoteName } from "./sql.ts";
-import { checkAuthority, runStatement, seenIn, type StatementOptions } from "./statement.ts";
+import { checkAuthority, readsOf, runStatement, seenIn, type StatementOptions } from "./statement.ts";
 import type { Expression, Statement, Step } from "../googlesql/ast.ts";
 import { checkedTemporary, checkScript, wantedBy } from "../googlesql/check-script.ts";
 import { scriptTable, type ScriptNames } from "../googlesql/emitter.ts";
@@ -46,7 +46,7 @@ export function checkedScript(
   { tables, now, digest }: Pick<StatementOptions, "tables" | "now" | "digest">,
 ): readonly Scan[] {
   try {
-    const found = accepted(spec.parameters ?? {}, seenIn(tables, now), (options) =>
+    const found = accepted(spec.parameters ?? {}, seenIn(tables, now, readsOf(spec, datasetOf(digest))), (options) =>
       checkScript(steps, spec.sql, {
         ...options,
         dataset: datasetOf(digest),
@@ -124,7 +124,7 @@ export async function runScript(
   /** The expression's SQL, a query of one row, with what it needs to run. */
   async function expression(node: Expression, wanted: Type | undefined) {
     const parameters = spec.parameters ?? {};
-    const found = accepted(parameters, seenIn(tables, now), (given) =>
+    const found = accepted(parameters, seenIn(tables, now, readsOf(spec, script.dataset)), (given) =>
       translateExpression(node, wanted, spec.sql, { ...given, script }),
     );
     charge((await costs(link, found.scans, tables, now)).bytesBilled);

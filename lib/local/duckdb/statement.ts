@@ -3,6 +3,7 @@
  * a whole new physical table, so that readers see the old state or the new one. All inside of the caller's transaction.
  */
 import { PermanentError } from "../../core/errors.ts";
+import { mayRead, undeclaredTable, type DatasetRef } from "../../core/reads.ts";
 import { formatTable, type Column, type TableRef, type TimePartitioning } from "../../core/table.ts";
 import { checkLimit, type Costs } from "./bytes.ts";
 import { isIngestionTime, physicalName, stored, type Catalog, type Entry, type TableEntry } from "./catalog.ts";
@@ -53,9 +54,13 @@ type Creation = Extract<Effect, { readonly kind: "create-table" | "create-table-
 
 const unchanged: Changed = { rows: 0 };
 
-/** What a query sees of each table. */
-export function seenIn(tables: Catalog, now: number): TranslateOptions["table"] {
+/** What a query sees of each table. Throws `PermanentError` (`accessDenied`) for one in none of the datasets that it may read. */
+export function seenIn(tables: Catalog, now: number, reads?: readonly DatasetRef[]): TranslateOptions["table"] {
   return (table) => {
+    if (reads !== undefined && !mayRead(reads, table))
+      throw new PermanentError(`access denied: ${undeclaredTable(formatTable(table), table.dataset)}`, {
+        code: "accessDenied",
+      });
     const found = tables.find(table, now);
     if (found === undefined) return undefined;
     const { schema: columns, view } = found;
@@ -63,13 +68,23 @@ export function seenIn(tables: Catalog, now: number): TranslateOptions["table"] 
   };
 }
 
+/** What a job may read: what it declares, what it may change, and its script's temporary tables. */
+export function readsOf(
+  { reads, writes = [] }: Pick<QuerySpec, "reads" | "writes">,
+  temporary?: string,
+): readonly DatasetRef[] | undefined {
+  if (reads === undefined) return undefined;
+  return [...reads, ...writes, ...(temporary === undefined ? [] : [{ dataset: temporary }])];
+}
+
 /** A statement of the text `sql`, translated and checked against the tables as they are. */
 export function prepareStatement(
   statement: Statement,
-  { sql, parameters = {} }: Pick<QuerySpec, "sql" | "parameters">,
+  spec: Pick<QuerySpec, "sql" | "parameters" | "reads" | "writes">,
   { tables, now, script }: Pick<StatementOptions, "tables" | "now" | "script">,
 ): Prepared {
-  const prepared = prepare({ parameters }, seenIn(tables, now), (options) =>
+  const { sql, parameters = {} } = spec;
+  const prepared = prepare({ parameters }, seenIn(tables, now, readsOf(spec, script?.dataset)), (options) =>
     translateStatement(statement, sql, script === undefined ? options : { ...options, script }),
   );
   const { effect } = prepared;

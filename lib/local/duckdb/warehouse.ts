@@ -4,14 +4,14 @@ import { shortHash, canonicalJson } from "../../core/hash.ts";
 import { PermanentError, RetryableError } from "../../core/errors.ts";
 import { formatTable, type Destination } from "../../core/table.ts";
 import type { Clock } from "../../ports/clock.ts";
-import type { JobSpec, QueryParameter, Warehouse } from "../../ports/warehouse.ts";
+import type { JobSpec, QueryParameter, TableHistory, Warehouse } from "../../ports/warehouse.ts";
 import { costs } from "./bytes.ts";
 import { checkTable, dropPhysical, keyOf, openCatalog, physicalName, stored } from "./catalog.ts";
 import { copy, withoutRows } from "./copy.ts";
 import { endJob, orphanResults, readKept, setUpJobs, staleResults } from "./job-table.ts";
 import { jobRunner, type Outcome } from "./jobs.ts";
 import { load } from "./load.ts";
-import { partitionOf } from "./partition.ts";
+import { partitionOf, partitionsIn } from "./partition.ts";
 import { keepResult, prepare, readResult, storableParameters, type QueryRows } from "./query.ts";
 import { queryJobs } from "./query-job.ts";
 import { openSession } from "./session.ts";
@@ -21,7 +21,7 @@ import { checkColumns, storedType } from "./types.ts";
 import { translateGoogleSql } from "../googlesql/translate.ts";
 import { keyedLock } from "../../core/keyed-lock.ts";
 
-export interface DuckdbWarehouse extends Warehouse {
+export interface DuckdbWarehouse extends Warehouse, TableHistory {
   /** A query for people: it writes nothing, and is no job. Its rows are kept until they are read, once, or the file is opened again. */
   query(
     sql: string,
@@ -55,7 +55,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
   const lockTables = keyedLock();
 
   const tables = await session.transaction(async (link) => {
-    const opened = await openCatalog(link);
+    const opened = await openCatalog(link, clock.now);
     await setUpJobs(link);
     for (const name of await orphanResults(link)) await dropPhysical(link, name);
     return opened;
@@ -180,8 +180,17 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
         const expiry = expiresAt === undefined ? {} : { expiresAt };
         return Promise.resolve({ view: true, schema, rows: 0, etag, ...expiry });
       }
-      const { dataset: _dataset, table: _table, physical: _physical, view: _view, ...info } = entry;
+      const { dataset: _dataset, table: _table, physical: _physical, view: _view, changed: _, ...info } = entry;
       return Promise.resolve(info);
+    },
+
+    async changes(table) {
+      const entry = tables.find(table, clock.now());
+      if (entry === undefined) return undefined;
+      const { at, rowsAt, partitions } = entry.changed ?? { at: 0, rowsAt: 0, partitions: {} };
+      if (entry.view !== undefined || entry.partitioning === undefined) return { at };
+      const there = await session.use((link) => partitionsIn(link, entry));
+      return { at, partitions: Object.fromEntries(there.map((name) => [name, partitions[name] ?? rowsAt])) };
     },
 
     async extend(table, columns, etag) {
@@ -213,7 +222,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
               `ALTER TABLE ${physicalName(physical)} ADD COLUMN ${quoteName(column.name)} ${storedType(column)}${empty}`,
             );
           }
-          return tables.place(link, { ...entry, physical, schema, etag: next });
+          return tables.place(link, { ...entry, physical, schema, etag: next }, "columns");
         });
         await release(before);
       });
@@ -237,7 +246,8 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
           const [row] = await link.run(`SELECT count(*) AS n FROM ${physicalName(entry.physical)} WHERE ${contains}`);
           if (Number(row?.["n"]) === 0) return { found: false, before: undefined };
           const left = await withoutRows(link, { tables, entry, contains, name: `t${etag}` });
-          return { found: true, before: await tables.place(link, { ...entry, ...left, etag }) };
+          const rest = { ...entry, ...left, etag };
+          return { found: true, before: await tables.place(link, rest, { partition: decorator }) };
         });
         await release(before);
         return found;
