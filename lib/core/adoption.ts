@@ -3,7 +3,15 @@
  * once. The old document stays behind as a sign of where everything went, so that nobody works under the old name again.
  */
 import type { AssetKey } from "./asset-key.ts";
-import type { AssetDocument, Decision, PartitionDocument, Ref, SlotDocument, Write } from "./documents.ts";
+import type {
+  AssetDocument,
+  Decision,
+  PartitionDocument,
+  PauseDocument,
+  Ref,
+  SlotDocument,
+  Write,
+} from "./documents.ts";
 import { decided, put, ref } from "./documents.ts";
 import { EVENT_VERSION } from "./events.ts";
 import { partitionRef } from "./run-identity.ts";
@@ -109,6 +117,24 @@ export function readCursor(value: string | undefined): AdoptionCursor {
 
 export function cursorValue({ done, partition }: AdoptionCursor): string {
   return `${done ? "done" : "walking"} ${partition}`;
+}
+
+/**
+ * The first step: from now on no run begins under the old name, so that nobody adds what the walk over its partitions has come
+ * past. What a person has chosen stays so under the new name. Whoever restarts an older deployment changes nothing.
+ */
+export function beginAdoption(
+  state: { readonly old: PauseDocument | undefined; readonly own: PauseDocument | undefined },
+  { from, to, now }: Rename & { readonly now: number },
+): Decision<void> {
+  const { old, own } = state;
+  if (old?.movedTo !== undefined) return decided(undefined);
+  const writes: Write[] = [put(ref("pause", from), { asset: from, at: now, movedTo: to })];
+  // Who goes back to a name takes it up again.
+  if (old !== undefined && (own === undefined || own.movedTo !== undefined))
+    writes.push(put(ref("pause", to), { ...old, asset: to }));
+  else if (own?.movedTo !== undefined) writes.push({ delete: ref("pause", to) });
+  return { result: undefined, writes, events: [] };
 }
 
 /** All partitions have moved: the newest one is the asset's now, and the rename is history. */

@@ -2,7 +2,14 @@
  * A renamed asset takes over what is known of it under its previous keys, each partition whole in one transaction, some at a
  * time. Whoever dies in between leaves a state that the next one goes on from; a second time, nothing is left to do.
  */
-import { adoptionRef, adoptPartition, completeAdoption, cursorValue, readCursor } from "../core/adoption.ts";
+import {
+  adoptionRef,
+  adoptPartition,
+  beginAdoption,
+  completeAdoption,
+  cursorValue,
+  readCursor,
+} from "../core/adoption.ts";
 import type { AdoptState, Rename } from "../core/adoption.ts";
 import type { AssetDefinition } from "../core/asset.ts";
 import type { Ref } from "../core/documents.ts";
@@ -61,6 +68,8 @@ async function adoptName(services: Adopter, asset: Renamed, rename: Rename, agai
   let moved = 0;
   let busy = false;
   if (!stored.done || again) {
+    const marks = { old: ref("pause", from), own: ref("pause", to) };
+    await events.transact(marks, (state) => beginAdoption(state, { ...rename, now: clock.now() }));
     let after: string | undefined;
     do {
       const page = await events.partitions({

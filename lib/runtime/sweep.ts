@@ -1,19 +1,17 @@
-/**
- * Reconciling with what should have happened: deadlines that passed, and objects whose notification never came. Nothing
- * depends on an event arriving once, in order, or at all.
- */
-import { bucketTopicOf } from "../core/asset-key.ts";
+/** Reconciling with what should have happened: deadlines that passed. Nothing depends on an event arriving once, in order, or at all. */
 import { wakeMessage } from "../core/backfill-message.ts";
-import { presentKey } from "../core/previous-keys.ts";
 import { topicOfRun } from "../core/run-identity.ts";
-import { watchedBuckets } from "../core/subscriptions.ts";
 import { put, ref } from "../core/documents.ts";
-import type { RunDocument } from "../core/documents.ts";
+import type { DueDocument, RunDocument } from "../core/documents.ts";
+import { dispatchPool } from "./pool-seat.ts";
+import { presentName } from "./present-name.ts";
+import { sendWaiting } from "./operations.ts";
 import type { Services } from "./services.ts";
+import { sweepAlerts } from "./sweep-alerts.ts";
+import { followPolicies, sweepFreshness } from "./sweep-freshness.ts";
 
-/** How many deadlines one sweep takes up, and how many objects it lists in each bucket. */
+/** How many deadlines one sweep takes up. */
 const DUE_LIMIT = 200;
-const LIST_LIMIT = 1_000;
 /** A woken run is due again after this long, should its message be lost. */
 const AGAIN_MS = 30_000;
 
@@ -25,13 +23,15 @@ export async function sweepDue(services: Services): Promise<number> {
   const { events, bus, clock } = services;
   const now = clock.now();
   const due = await events.due({ now, limit: DUE_LIMIT });
-  for (const { runId, backfill } of due) {
+  for (const { runId, backfill } of due.filter(isOfRun)) {
     const run = backfill === true ? await ownerOf(services, runId) : await events.get("run", runId);
     const entry = ref("due", runId);
     if (run === undefined) {
       await events.transact({ entry }, () => ({ result: undefined, writes: [{ delete: entry }], events: [] }));
       continue;
     }
+    // This very process may be executing what somebody else wants to end.
+    if ("cancel" in run) services.canceling.get(runId)?.();
     const known = isDefined(services, run);
     // Published before it is postponed: a crash in between wakes the run twice, which its claim sorts out.
     const present = { kind: run.kind, name: presentName(services, run) };
@@ -45,7 +45,18 @@ export async function sweepDue(services: Services): Promise<number> {
       events: [],
     }));
   }
+  for (const document of due) await sendWaiting(services, document);
+  for (const pool of services.definitions().pools.keys()) await dispatchPool(services, pool);
+  await followPolicies(services);
+  await sweepFreshness(services, due);
+  // Last, because receivers may be slow.
+  await sweepAlerts(services, due);
   return due.length;
+}
+
+/** Whether somebody is to be woken by it. */
+function isOfRun({ freshness, notice, alert, resume }: DueDocument): boolean {
+  return resume === undefined && freshness === undefined && notice === undefined && alert === undefined;
 }
 
 type Owner = Pick<RunDocument, "kind" | "name">;
@@ -61,38 +72,4 @@ function isDefined(services: Services, run: Owner): boolean {
   const name = presentName(services, run);
   if (run.kind === "asset") return assets.has(name) && assets.get(name)?.foreign !== true;
   return (run.kind === "job" ? jobs : sensors).has(name);
-}
-
-/** A run that began before its asset was renamed goes on under the new name. */
-export function presentName(services: Pick<Services, "definitions">, run: Owner): string {
-  return run.kind === "asset" ? presentKey(services.definitions().assets, run.name) : run.name;
-}
-
-/** Announces a bounded slice of every watched bucket again, going on where the last slice ended. */
-export async function sweepBuckets(services: Services): Promise<number> {
-  let announced = 0;
-  for (const bucket of watchedBuckets(services.definitions())) announced += await sweepBucket(services, bucket);
-  return announced;
-}
-
-async function sweepBucket(services: Services, bucket: string): Promise<number> {
-  const { events, objects, bus, clock } = services;
-  const cursor = ref("cursor", `sweep ${bucket}`);
-  const startAfter = (await events.get("cursor", cursor.id))?.value ?? "";
-  let count = 0;
-  let last = "";
-  for await (const object of objects.list(bucket, startAfter === "" ? {} : { startAfter })) {
-    const { name, generation, size } = object;
-    await bus.publish(bucketTopicOf(bucket), { data: { bucket, name, generation, size } });
-    count += 1;
-    last = name;
-    if (count === LIST_LIMIT) break;
-  }
-  const value = count === LIST_LIMIT ? last : "";
-  await events.transact({ cursor }, () => ({
-    result: undefined,
-    writes: [put(cursor, { value, at: clock.now() })],
-    events: [],
-  }));
-  return count;
 }
