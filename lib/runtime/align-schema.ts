@@ -59,3 +59,13 @@ export async function alignSchema(execution: Execution, { staging, staged, targe
     },
   ]);
 }
+
+/** Whether the columns of the two differ: another run may have changed the table's since they were made to agree. */
+export async function haveParted(
+  { warehouse }: Pick<Execution["services"], "warehouse">,
+  { staging, table }: { readonly staging: TableRef; readonly table: TableRef },
+): Promise<boolean> {
+  const [staged, current] = [await warehouse.describe(staging), await warehouse.describe(table)];
+  if (staged === undefined || current === undefined) return false;
+  return compareSchemas(current.schema, staged.schema, "fail").kind !== "same";
+}

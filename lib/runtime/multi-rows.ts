@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import type { AssetDefinition } from "../core/asset.ts";
+import type { PartitionDocument } from "../core/documents.ts";
 import { canonicalJson } from "../core/hash.ts";
 import { multiPrefix } from "../core/multi-asset.ts";
 import { partitionRef } from "../core/run-identity.ts";
@@ -17,7 +18,7 @@ export const multiReceiptSchema = receiptSchema.extend({
   rows: z.int(),
   /** Of the job's reading: what the code was called with. */
   fingerprint: z.string(),
-  /** The versions of the upstreams that the job has recorded before it read them, and what the partition held then. */
+  /** The versions of the upstreams that the job has recorded before it read them, and how the partition stood then. */
   upstreams: z.record(z.string(), z.string()),
   head: z.string().exactOptional(),
   /** Hash of the output's definition, as it was then. */
@@ -42,7 +43,7 @@ export async function readMultiReceipt(
 
 /**
  * The rows that the request's job has staged for this run; `undefined` where there are none, or where they are of another
- * definition, or of old upstreams and another run may have published newer ones since: the run makes its own, if anything is new.
+ * definition, or of old upstreams and another run may have published newer ones since, or was refused with them: the run makes its own, if anything is new.
  */
 export async function findAdopted(plan: Plan): Promise<MultiReceipt | undefined> {
   const { execution, asset, upstreams } = plan;
@@ -55,10 +56,16 @@ export async function findAdopted(plan: Plan): Promise<MultiReceipt | undefined>
   if (receipt !== undefined && receipt.definition === definitionHash(asset, definitionOf(plan))) {
     if (canonicalJson(receipt.upstreams) === canonicalJson(upstreams)) return receipt;
     const partition = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
-    if (partition?.head?.materializationId === receipt.head) return receipt;
+    if (standingOf(partition) === receipt.head) return receipt;
   }
   await clearAdopted(execution, asset);
   return undefined;
+}
+
+/** What a partition holds, and which run it was refused to last: that one may have been of newer inputs than what is held. */
+export function standingOf(partition: PartitionDocument | undefined): string | undefined {
+  const parts = [partition?.head?.materializationId, partition?.blocked?.runId].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : parts.join(" ");
 }
 
 /** Deletes them when the run has no use for them any more. Only this run ever takes them. */

@@ -15,9 +15,10 @@ import type { Target } from "../core/target.ts";
 import { closeIntent, maySettle, openIntent, slotRef } from "../core/slot.ts";
 import type { OpenRequest } from "../core/slot.ts";
 import type { JobSpec, JobStatus } from "../ports/warehouse.ts";
+import { haveParted } from "./align-schema.ts";
 import { announce } from "./execution.ts";
 import type { Execution } from "./execution.ts";
-import { ClaimLost, EndRun, Park } from "./interruptions.ts";
+import { Canceled, ClaimLost, EndRun, Park } from "./interruptions.ts";
 import type { Services } from "./services.ts";
 import { labelsOf } from "./warehouse-jobs.ts";
 
@@ -50,6 +51,8 @@ export async function publish(
     switch (opened.kind) {
       case "lost":
         throw new ClaimLost(identity.id);
+      case "canceled":
+        throw new Canceled(identity.id);
       case "superseded":
         throw new EndRun("superseded", `the table already shows ${opened.by}`, request.head.inputs);
       case "occupied": {
@@ -84,6 +87,10 @@ async function carryOut(
   const what = `publishing in ${formatTable(destination)}`;
   // A staging that is gone was taken for another run's leftover: the next try fills it again.
   if (!retryable && reason !== "stopped" && reason !== "notFound") {
+    const { target } = publication;
+    const joins = destination.partition !== undefined || accumulates(target);
+    if (joins && (await haveParted(services, { staging: intent.staging, table: target.table })))
+      throw new Park("columns-changed", `${what} failed: another run has added columns`, services.clock.now());
     throw new PermanentError(`${what} failed: ${message}`, { code: reason });
   }
   const cutOff = `${what} was cut off: ${message ?? "its job id was taken"}`;
@@ -162,17 +169,30 @@ export async function settle(execution: Execution, intent: Intent): Promise<RunD
 }
 
 /**
+ * Settles the run's own publish, which is not wanted any more. Only for an execution whose work has ended, so that nothing of
+ * its own is on its way to the warehouse. The result is the run, should the publish have happened.
+ */
+export async function settleUnwanted(execution: Execution, intent: Intent): Promise<RunDocument | undefined> {
+  const settled = await settleDead(execution, intent, { wanted: false });
+  return settled?.id === execution.identity.id ? settled : undefined;
+}
+
+/**
  * A no-op under the publish's own id. Accepted: the id is taken, so that publish can never happen. Refused: the publish
  * was submitted, so it is stopped or waited for, and its end decides.
  */
-async function settleDead(execution: Execution, intent: Intent): Promise<RunDocument | undefined> {
+async function settleDead(
+  execution: Execution,
+  intent: Intent,
+  { wanted } = { wanted: intent.runId === execution.identity.id },
+): Promise<RunDocument | undefined> {
   const { services, identity, signal } = execution;
   const { warehouse } = services;
   const labels = { sluice_run: intent.runId, sluice_step: "prevent" };
   const taken = await warehouse.submit(intent.jobId, { kind: "query", sql: "SELECT 1" }, labels);
   if (taken === "duplicate") {
     // A run that slept while its own publish went on wants it to succeed.
-    if (intent.runId !== identity.id) await warehouse.cancel(intent.jobId);
+    if (!wanted) await warehouse.cancel(intent.jobId);
     const status = await waitForEnd(services, intent.jobId, signal);
     if (status.state === "succeeded" && isPublish(status, intent)) {
       const run = await commit(services, intent, true);

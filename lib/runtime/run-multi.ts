@@ -19,9 +19,10 @@ import type { Ending, Execution } from "./execution.ts";
 import { EndRun } from "./interruptions.ts";
 import { callCode } from "./materialize.ts";
 import type { Plan, Told } from "./materialize.ts";
-import { multiFolder, readMultiReceipt } from "./multi-rows.ts";
+import { multiFolder, readMultiReceipt, standingOf } from "./multi-rows.ts";
 import type { MultiReceipt } from "./multi-rows.ts";
-import { isLast, upstreamVersions } from "./run-asset.ts";
+import { inTime, isLast } from "./last-attempt.ts";
+import { upstreamVersions } from "./run-asset.ts";
 import { logged } from "./run-log.ts";
 import { lookAtSources } from "./run-source.ts";
 import { isRowsAsset, stageRows } from "./stage-rows.ts";
@@ -37,9 +38,14 @@ export async function runMulti(execution: Execution, job: JobDefinition, multi: 
   try {
     return await run(execution, { job, multi, folder });
   } catch (error) {
-    if (isLast(execution, job, error)) await clearBelow(execution, `${folder}/`, FILES);
+    if (isLast(execution, job, error)) await clearBelow(inTime(execution), `${folder}/`, FILES);
     throw error;
   }
+}
+
+/** Puts away what the run has staged. */
+export async function clearMulti(execution: Execution, job: JobDefinition): Promise<void> {
+  await clearBelow(execution, `${multiFolder(job.name, execution.identity.id)}/`, FILES);
 }
 
 interface Multi {
@@ -125,7 +131,8 @@ async function headsOf(
   const heads = new Map<string, string>();
   for (const { asset } of outputs) {
     const document = await services.events.get("partition", partitionRef(asset.key, identity.partition).id);
-    if (document?.head !== undefined) heads.set(asset.key, document.head.materializationId);
+    const standing = standingOf(document);
+    if (standing !== undefined) heads.set(asset.key, standing);
   }
   return heads;
 }
@@ -173,7 +180,7 @@ interface Work {
   readonly fingerprint: string;
   readonly plan: Plan;
   readonly wanted: readonly Wanted[];
-  /** What the outputs' partitions held before anything was read, by key. */
+  /** How the outputs' partitions stood before anything was read, by key. */
   readonly heads: ReadonlyMap<string, string>;
 }
 
@@ -239,6 +246,7 @@ async function makeRows({ folder, fingerprint, plan, wanted, heads }: Work): Pro
         definition: definitions[index] ?? "",
       };
       await writeStaged(execution, `${folder}/${wanted[index]?.name ?? ""}/${RECEIPT}`, receipt);
+      execution.progressed?.();
       receipts.push(receipt);
     }
     return receipts;

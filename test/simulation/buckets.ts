@@ -10,6 +10,8 @@ export interface Row {
   readonly version: number;
   /** What the blocking check of every asset refuses. */
   readonly bad: boolean;
+  /** It has a value in one more column. */
+  readonly extra?: true;
 }
 
 export interface Content {

@@ -23,7 +23,14 @@ export interface PlainDocumentsOptions {
   readonly copies?: boolean;
 }
 
-export function plainDocuments({ onChanges, copies = false }: PlainDocumentsOptions = {}): MemoryDocuments {
+export interface PlainDocuments extends MemoryDocuments {
+  /** How many documents of a kind there are. */
+  count(kind: DocumentKind): number;
+  /** The earliest deadline; `Infinity` where there is none. */
+  nextDue(): number;
+}
+
+export function plainDocuments({ onChanges, copies = false }: PlainDocumentsOptions = {}): PlainDocuments {
   const kinds = new Map<DocumentKind, Map<string, unknown>>();
   const events: StoredEvent[] = [];
   const eventIds = new Set<string>();
@@ -52,6 +59,14 @@ export function plainDocuments({ onChanges, copies = false }: PlainDocumentsOpti
     get,
     append,
     events,
+    count: (kind) => kinds.get(kind)?.size ?? 0,
+    nextDue: () => {
+      let next = Infinity;
+      // Only `apply` sets values, of this very kind.
+      const entries = valuesOf("due") as Map<string, Documents["due"]>;
+      for (const { dueAt } of entries.values()) if (dueAt < next) next = dueAt;
+      return next;
+    },
     all: <K extends DocumentKind>(kind: K) => [...valuesOf(kind)] as (readonly [string, Documents[K]])[], // as in `get`
     apply: (refs, decide) => {
       const read: Record<string, unknown> = {};

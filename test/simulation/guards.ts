@@ -3,9 +3,11 @@
  * simulator then finds shows that the guard is needed, and that the proof can fail.
  */
 import type {
+  BackfillDocument,
   Decision,
   Intent,
   PartitionDocument,
+  PauseDocument,
   Read,
   Refs,
   RunDocument,
@@ -56,9 +58,46 @@ export const guards: readonly Guard[] = [
     without: "a clean-up deletes whatever is under the name",
     sabotage: anyGeneration,
   },
-  { name: "blocking check", without: "a check finds nothing", sabotage: blindChecks },
-  { name: "deadline of a run", without: "nothing is due", sabotage: noDeadlines },
-  { name: "reconcile", without: "nothing is swept", sabotage: () => ({ neverSweeps: true }) },
+  {
+    name: "blocking check",
+    without: "a check finds nothing",
+    sabotage: blindChecks,
+  },
+  {
+    name: "deadline of a run",
+    without: "nothing is due",
+    sabotage: noDeadlines,
+  },
+  {
+    name: "second telling of news",
+    without: "who missed a materialization is not asked again",
+    sabotage: () => ({
+      events: (port) => ({
+        ...port,
+        history: (query) => (query.order === "oldest" ? Promise.resolve({ items: [] }) : port.history(query)),
+      }),
+    }),
+  },
+  {
+    name: "revision of a backfill",
+    without: "whoever has looked at an older state of it decides as well",
+    sabotage: anyRevision,
+  },
+  {
+    name: "asking again of a backfill",
+    without: "what it has asked for once is not asked for again",
+    sabotage: asksOnce,
+  },
+  {
+    name: "mark of a rename",
+    without: "an older deployment claims under the old name what nobody has moved",
+    sabotage: unmarkedRenames,
+  },
+  {
+    name: "reconcile",
+    without: "nothing is swept",
+    sabotage: () => ({ neverSweeps: true }),
+  },
 ];
 
 /** The documents that a transaction of the runtime reads, by the names that it gives them. */
@@ -66,6 +105,8 @@ interface Known {
   readonly run?: RunDocument | undefined;
   readonly partition?: PartitionDocument | undefined;
   readonly slot?: SlotDocument | undefined;
+  readonly backfill?: BackfillDocument | undefined;
+  readonly pause?: PauseDocument | undefined;
 }
 
 /** Decides, and when the answer is the guard's refusal, again on a lie. */
@@ -220,6 +261,7 @@ function sharedStaging(): Sabotage {
         ...port,
         submit: (id, spec, labels) => port.submit(id, specOf(spec), labels),
         describe: (table) => port.describe(learn(table)),
+        extend: (table, columns, etag) => port.extend(plain(table), columns, etag),
         drop: (table) => port.drop(plain(table)),
         async *list(dataset, prefix) {
           for await (const { table, ...rest } of port.list(dataset, prefix))
@@ -291,6 +333,40 @@ function endlessLeases(): Sabotage {
       const holder = { ...partition.holder, leaseUntil: Number.MAX_SAFE_INTEGER };
       return decide({ ...read, partition: { ...partition, holder } });
     },
+  };
+}
+
+function anyRevision(): Sabotage {
+  return {
+    decide: (_refs, decide, read) => {
+      const { backfill } = knownIn(read);
+      if (backfill === undefined) return decide(read);
+      const lies = Array.from({ length: backfill.revision }, (_, revision): Known => ({
+        backfill: { ...backfill, revision },
+      }));
+      return retold(decide, read, ({ result }) => kindOf(result) === "stale", lies);
+    },
+  };
+}
+
+function asksOnce(): Sabotage {
+  return {
+    decide: (_refs, decide, read) => {
+      const { backfill } = knownIn(read);
+      if (backfill === undefined) return decide(read);
+      const underWay = backfill.underWay.map((each) => ({
+        ...each,
+        askedAt: Number.MAX_SAFE_INTEGER,
+      }));
+      return decide({ ...read, backfill: { ...backfill, underWay } });
+    },
+  };
+}
+
+function unmarkedRenames(): Sabotage {
+  return {
+    decide: (_refs, decide, read) =>
+      knownIn(read).pause?.movedTo === undefined ? decide(read) : decide({ ...read, pause: undefined }),
   };
 }
 

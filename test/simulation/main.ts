@@ -2,6 +2,7 @@
  * The simulator's command.
  *
  *   npm run simulate -- --seeds 100000 [--from S] [--jobs K]   plays seeds, and says what was exercised
+ *                  [--only "by day,rows"]                  those of some projects alone
  *   npm run simulate -- --seed N [--trace]                     plays one, and cuts it down when it fails
  *   npm run simulate -- --guards                               proves the guards, and writes the table into docs/reliability.md
  */
@@ -9,6 +10,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { playSeeds } from "./batch.ts";
+import type { Batch } from "./batch.ts";
 import { play } from "./play.ts";
 import { projects } from "./projects.ts";
 import { guardsTable } from "./prove.ts";
@@ -27,6 +29,7 @@ const { values } = parseArgs({
     from: { type: "string", default: "0" },
     jobs: { type: "string", default: "1" },
     seed: { type: "string" },
+    only: { type: "string" },
     trace: { type: "boolean", default: false },
     guards: { type: "boolean", default: false },
   },
@@ -44,6 +47,7 @@ function numberOf(name: "seeds" | "from" | "jobs" | "seed", text: string): numbe
 
 async function many(from: number, seeds: number, jobs: number): Promise<boolean> {
   const began = performance.now();
+  const cpu = process.cpuUsage();
   const done = Array.from({ length: jobs }, () => 0);
   const tell = (job: number) => (count: number) => {
     done[job] = count;
@@ -55,6 +59,7 @@ async function many(from: number, seeds: number, jobs: number): Promise<boolean>
   const parts = Array.from({ length: jobs }, (_, job) => ({
     from: from + job * share,
     seeds: Math.max(0, Math.min(share, seeds - job * share)),
+    only: values.only?.split(","),
   }));
   const tallies = await Promise.all(
     parts.map((part, job) => (jobs === 1 ? playSeeds({ ...part, onProgress: tell(job) }) : inThread(part, tell(job)))),
@@ -62,7 +67,14 @@ async function many(from: number, seeds: number, jobs: number): Promise<boolean>
   const tally = newTally();
   for (const part of tallies) addTally(tally, part);
   if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
-  summary(tally, performance.now() - began);
+  const { user, system } = process.cpuUsage(cpu); // of all threads, those that collect garbage included
+  const cpuMs = (user + system) / 1_000;
+  summary(tally, {
+    from,
+    to: from + seeds - 1,
+    ms: performance.now() - began,
+    cpuMs,
+  });
   const project = projects();
   for (const { seed, what } of tally.violations.slice(0, 3)) {
     print(`\nseed ${seed}: ${what}`);
@@ -71,7 +83,7 @@ async function many(from: number, seeds: number, jobs: number): Promise<boolean>
   return tally.violations.length === 0;
 }
 
-function inThread(part: { from: number; seeds: number }, onProgress: (done: number) => void): Promise<Tally> {
+function inThread(part: Batch, onProgress: (done: number) => void): Promise<Tally> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: part });
     worker.on("error", reject);
@@ -84,11 +96,21 @@ function inThread(part: { from: number; seeds: number }, onProgress: (done: numb
   });
 }
 
-function summary({ schedules, cpuMs, projects: played, faults, paths, violations }: Tally, ms: number): void {
+interface Played {
+  /** The first seed, and the last one. */
+  readonly from: number;
+  readonly to: number;
+  readonly ms: number;
+  readonly cpuMs: number;
+}
+
+function summary(
+  { schedules, projects: played, faults, paths, violations }: Tally,
+  { from, to, ms, cpuMs }: Played,
+): void {
   const rate = (over: number): string => Math.round((schedules / over) * 1000).toLocaleString("en");
-  print(
-    `${schedules.toLocaleString("en")} schedules in ${(ms / 1000).toFixed(1)} s: ${rate(ms)} a second, ${rate(cpuMs)} a second of processor time`,
-  );
+  print(`${schedules.toLocaleString("en")} schedules, of the seeds ${from} to ${to}, in ${(ms / 1000).toFixed(1)} s:`);
+  print(`${rate(ms)} a second, ${rate(cpuMs)} a second of processor time`);
   list("projects", played);
   list("faults", faults);
   list("paths", paths);

@@ -1,12 +1,16 @@
 /** What the simulated assets are: imports of every kind, what is made from them, and what cleans up behind them. */
 import { z } from "zod";
 import { asset } from "../../lib/core/asset.ts";
+import type { AssetDefinition } from "../../lib/core/asset.ts";
+import type { AssetKey } from "../../lib/core/asset-key.ts";
 import { eager, onMissing } from "../../lib/core/automation.ts";
 import { assetCheck } from "../../lib/core/check.ts";
 import { collectDefinitions } from "../../lib/core/collect.ts";
+import { allChecks } from "../../lib/core/definitions.ts";
 import type { Definitions, Watcher } from "../../lib/core/definitions.ts";
 import type { Window } from "../../lib/core/interval.ts";
 import { bigqueryTable } from "../../lib/core/io-manager.ts";
+import { multiAsset } from "../../lib/core/multi-asset.ts";
 import { daily } from "../../lib/core/partitions.ts";
 import { partition } from "../../lib/core/placeholders.ts";
 import { sql } from "../../lib/core/sql.ts";
@@ -20,17 +24,30 @@ export const BUCKET = "drops";
 export const IMPORT = "data/days";
 export const SENSOR = "days_clean_up_sensor";
 export const CLEAN_UP = "days_clean_up_job";
+export const SEVERAL = "several";
 
-export interface Project {
-  readonly name: string;
+/** What is deployed at one time. */
+export interface Deployment {
   readonly definitions: Definitions;
   /** Who receives what is published to a topic. */
   readonly consumers: ReadonlyMap<string, readonly Consumer[]>;
+}
+
+export interface Project extends Deployment {
+  readonly name: string;
+  /** The next deployment, where the import has another name. */
+  readonly renamed?: Deployment | undefined;
   readonly parts: readonly ("a" | "b")[];
   readonly marker: boolean;
   readonly cleans: boolean;
-  /** Whether a blocking check looks for bad rows. */
+  /** Whether a person backfills its first asset. */
+  readonly backfills: boolean;
+  /** Whether some files have one more column. */
+  readonly widens: boolean;
+  /** Whether there are bad rows. */
   readonly checked: boolean;
+  /** The assets that never show a bad row, for their own blocking check or that of all they are made from. */
+  readonly guarded: ReadonlySet<AssetKey>;
   /** How many schedules of a hundred play in it. */
   readonly weight: number;
 }
@@ -55,7 +72,7 @@ const schema = z.object({ file: z.string(), day: z.string(), version: z.int(), b
 function imported(
   mode: "overwrite" | "incremental",
   pattern: keyof typeof PATTERNS,
-  more: Partial<Omit<IntervalGcsAsset, "schema">> = {},
+  more: Partial<IntervalGcsAsset<typeof schema>> = {},
 ) {
   return intervalGcsImportAsset<typeof schema>({
     keyPrefix: "data",
@@ -78,7 +95,7 @@ function imported(
 
 type Upstream = Pick<ReturnType<typeof imported>, "asset">;
 
-const notBad = (of: Upstream) =>
+const notBad = (of: { readonly asset: AssetDefinition }) =>
   assetCheck({ asset: of.asset, name: "not_bad", blocking: true, sql: sql`SELECT * FROM ${of.asset} WHERE bad` });
 
 /** Day by day, whenever the day above is made; and once, when it is there. */
@@ -107,28 +124,50 @@ const rowsOf = (of: Upstream) =>
     },
   });
 
-interface Making extends Partial<Pick<Project, "parts" | "marker" | "cleans" | "checked">> {
+/** Two assets from one pass, the second of which takes no bad rows: that holds nothing of the first one back. */
+const several = (of: Upstream) => {
+  const common = { schema, ioManager: bigqueryTable() };
+  const both = multiAsset({
+    name: SEVERAL,
+    partitions: daily({ start }),
+    inputs: { days: of.asset },
+    automation: eager(),
+    retry,
+    assets: { left: { key: "made/left", ...common }, right: { key: "made/right", ...common } },
+    async *materialize({ row }, { days }) {
+      for await (const { file, day, version, bad } of days) {
+        yield row.left({ file, day, version, bad });
+        yield row.right({ file, day, version, bad });
+      }
+    },
+  });
+  return { both, notBad: notBad({ asset: both.outputs.right }) };
+};
+
+interface Making extends Partial<Pick<Project, "parts" | "marker" | "cleans" | "checked" | "backfills" | "widens">> {
   readonly weight: number;
   exports(): Readonly<Record<string, unknown>>;
+  /** Of the next deployment. */
+  next?(): Readonly<Record<string, unknown>>;
 }
 
-const several = { parts: ["a", "b"] } as const;
+const twoParts = { parts: ["a", "b"] } as const;
 const makings: Readonly<Record<string, Making>> = {
   overwrite: { weight: 18, exports: () => alone(imported("overwrite", "one")) },
   incremental: { weight: 18, exports: () => alone(imported("incremental", "one")) },
   "overwrite checked": { weight: 8, checked: true, exports: () => withCheck(imported("overwrite", "one")) },
   "incremental checked": { weight: 8, checked: true, exports: () => withCheck(imported("incremental", "one")) },
-  "overwrite count": { weight: 5, ...several, exports: () => alone(imported("overwrite", "count")) },
-  "incremental count": { weight: 5, ...several, exports: () => alone(imported("incremental", "count")) },
-  "overwrite marker": { weight: 3, ...several, marker: true, exports: () => alone(imported("overwrite", "marker")) },
+  "overwrite count": { weight: 5, ...twoParts, exports: () => alone(imported("overwrite", "count")) },
+  "incremental count": { weight: 5, ...twoParts, exports: () => alone(imported("incremental", "count")) },
+  "overwrite marker": { weight: 3, ...twoParts, marker: true, exports: () => alone(imported("overwrite", "marker")) },
   "incremental marker": {
     weight: 4,
-    ...several,
+    ...twoParts,
     marker: true,
     exports: () => alone(imported("incremental", "marker")),
   },
-  "overwrite settle": { weight: 4, ...several, exports: () => alone(imported("overwrite", "settle")) },
-  "incremental settle": { weight: 4, ...several, exports: () => alone(imported("incremental", "settle")) },
+  "overwrite settle": { weight: 4, ...twoParts, exports: () => alone(imported("overwrite", "settle")) },
+  "incremental settle": { weight: 4, ...twoParts, exports: () => alone(imported("incremental", "settle")) },
   "overwrite clean-up": {
     weight: 3,
     cleans: true,
@@ -137,10 +176,40 @@ const makings: Readonly<Record<string, Making>> = {
   "incremental clean-up": {
     weight: 4,
     cleans: true,
-    ...several,
+    ...twoParts,
     exports: () => ({ days: imported("incremental", "settle") }),
   },
-  "by day": { weight: 5, checked: true, exports: () => withCheck(imported("incremental", "one"), byDay) },
+  "incremental extend": {
+    weight: 2,
+    widens: true,
+    exports: () => alone(imported("incremental", "one", { schema: undefined, schemaChange: "extend" })),
+  },
+  "overwrite extend": {
+    weight: 1,
+    widens: true,
+    exports: () => alone(imported("overwrite", "one", { schema: undefined, schemaChange: "extend" })),
+  },
+  backfill: {
+    weight: 2,
+    backfills: true,
+    exports: () => alone(imported("incremental", "one")),
+  },
+  "backfill checked": {
+    weight: 1,
+    checked: true,
+    backfills: true,
+    exports: () => withCheck(imported("incremental", "one")),
+  },
+  "backfill overwrite": {
+    weight: 1,
+    backfills: true,
+    exports: () => alone(imported("overwrite", "one")),
+  },
+  "by day": {
+    weight: 5,
+    checked: true,
+    exports: () => withCheck(imported("incremental", "one"), byDay),
+  },
   replaced: {
     weight: 3,
     exports: () => {
@@ -162,8 +231,21 @@ const makings: Readonly<Record<string, Making>> = {
       return { ...alone(days), merged: wholly(days, "made/merged", { merge: ["file"] }) };
     },
   },
-  rows: {
+  renamed: {
     weight: 2,
+    exports: () => withDays(imported("incremental", "one")),
+    next: () => withDays(imported("incremental", "one", { name: "drops", asset: { retry, previousKeys: [IMPORT] } })),
+  },
+  several: {
+    weight: 1,
+    checked: true,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), ...several(days) };
+    },
+  },
+  rows: {
+    weight: 1,
     exports: () => {
       const days = imported("incremental", "one");
       return { ...alone(days), rows: rowsOf(days) };
@@ -174,6 +256,10 @@ const makings: Readonly<Record<string, Making>> = {
 /** The import alone: without its clean-up, whose sensor would only be told of everything. */
 function alone({ asset: days, checks }: ReturnType<typeof imported>): Readonly<Record<string, unknown>> {
   return { days, checks };
+}
+
+function withDays(days: ReturnType<typeof imported>): Readonly<Record<string, unknown>> {
+  return { ...alone(days), byDay: byDay(days).eagerly };
 }
 
 function withCheck(days: ReturnType<typeof imported>, more?: (of: Upstream) => Readonly<Record<string, unknown>>) {
@@ -202,7 +288,23 @@ export const weightedNames: readonly string[] = Object.entries(makings).flatMap(
 function makeProject(name: string): Project {
   const making = makings[name];
   if (making === undefined) throw new Error(`there is no project ${name}`);
-  const { definitions, problems } = collectDefinitions([{ file: "simulation", exports: making.exports() }]);
+  const { definitions, consumers } = deploymentOf(name, making.exports());
+  const renamed = making.next === undefined ? undefined : deploymentOf(name, making.next());
+  const { weight, exports: _, next: __, ...rest } = making;
+  const usual = {
+    parts: ["a"] as const,
+    marker: false,
+    cleans: false,
+    checked: false,
+    backfills: false,
+    widens: false,
+  };
+  const guarded = guardedIn(definitions);
+  return { name, definitions, consumers, renamed, guarded, weight, ...usual, ...rest };
+}
+
+function deploymentOf(name: string, exports: Readonly<Record<string, unknown>>): Deployment {
+  const { definitions, problems } = collectDefinitions([{ file: "simulation", exports }]);
   const [problem] = problems;
   if (problem !== undefined) throw new Error(`${name}: ${String(problem)}`);
   const consumers = new Map<string, Consumer[]>();
@@ -211,8 +313,17 @@ function makeProject(name: string): Project {
     all.push(consumer);
     consumers.set(topic, all);
   }
-  const { weight, parts = ["a"], marker = false, cleans = false, checked = false } = making;
-  return { name, definitions: remembering(definitions), consumers, parts, marker, cleans, checked, weight };
+  return { definitions: remembering(definitions), consumers };
+}
+
+function guardedIn(definitions: Definitions): ReadonlySet<AssetKey> {
+  const { assets } = definitions;
+  const isGuarded = (asset: AssetDefinition): boolean => {
+    if (allChecks(definitions, asset).some(({ name }) => name === "not_bad")) return true;
+    const above = asset.deps.map((key) => assets.get(key));
+    return above.length > 0 && above.every((upstream) => upstream !== undefined && isGuarded(upstream));
+  };
+  return new Set([...assets.values()].filter(isGuarded).map(({ key }) => key));
 }
 
 /** The same few names are matched in every schedule: what is known of them is found out once. */

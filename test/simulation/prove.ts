@@ -6,7 +6,7 @@ import type { Project } from "./projects.ts";
 import { scheduleOf } from "./schedule.ts";
 
 /** Within so many seeds, each guard is missed. */
-export const GUARD_BOUND = 20_000;
+export const GUARD_BOUND = 60_000;
 
 export interface Caught {
   readonly seed: number;

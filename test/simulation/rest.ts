@@ -4,8 +4,10 @@ import { followsUpstreams } from "../../lib/core/automation.ts";
 import type { PartitionDocument } from "../../lib/core/documents.ts";
 import { parsePartition } from "../../lib/core/partitions.ts";
 import { destinationOf } from "../../lib/core/placement.ts";
+import { originOf } from "../../lib/core/previous-keys.ts";
 import { partitionRef } from "../../lib/core/run-identity.ts";
 import { formatTable } from "../../lib/core/table.ts";
+import { backfillsAtRest } from "./backfills.ts";
 import type { Row, StoredObject } from "./buckets.ts";
 import { BUCKET, IMPORT } from "./projects.ts";
 import { sameRows, show } from "./surroundings.ts";
@@ -37,13 +39,14 @@ export function atRest(around: Surroundings, { messages, deleted, mayGoBack }: A
   for (const [id, run] of documents.all("run")) {
     if (run.endedAt === undefined) left.push(`${run.status} run ${id}`);
     else if (run.outbox.length > 0) left.push(`outbox of ${id}`);
-    const tooEarly = run.code === "notFound" && run.request.cause.kind === "manual";
+    const tooEarly = run.code === "notFound" && ["manual", "backfill"].includes(run.request.cause.kind);
     if (run.status === "failed" && !tooEarly && !EXPECTED_FAILURES.has(run.code ?? ""))
       fail(`run ${id} has failed: ${run.code} ${run.reason}`);
   }
   if (left.length > 0) return fail(`all is quiet, but there is left: ${left.join(", ")}`);
 
-  for (const asset of project.definitions.assets.values()) {
+  backfillsAtRest(around);
+  for (const asset of (project.renamed ?? project).definitions.assets.values()) {
     if (asset.source !== undefined) watchImport(around, asset, mayGoBack);
     else if (followsUpstreams(asset.automation)) watchFollower(around, asset);
   }
@@ -84,10 +87,10 @@ function watchImport(
   }
   const { complete } = source;
   const eligible = [...intervals].filter(([day, { rows, names, marked }]) => {
-    if (rows.length === 0 || (project.checked && rows.some(({ bad }) => bad))) return false;
+    if (rows.length === 0 || (project.guarded.has(IMPORT) && rows.some(({ bad }) => bad))) return false;
     if (complete !== undefined && "count" in complete && rows.length !== complete.count) return false;
     if (complete !== undefined && "marker" in complete && !marked) return false;
-    const { head, seal } = documents.get("partition", partitionRef(IMPORT, day).id) ?? {};
+    const { head, seal } = documents.get("partition", partitionRef(asset.key, day).id) ?? {};
     // A sealed interval takes no more; one that lacks what was loaded before waits for it.
     return seal === undefined && (head?.inputs ?? []).every((input) => names.has(input.name));
   });
@@ -111,7 +114,7 @@ function watchImport(
 function watchFollower(around: Surroundings, asset: AssetDefinition): void {
   const { documents, project } = around;
   for (const dep of asset.deps) {
-    const upstream = project.definitions.assets.get(dep);
+    const upstream = (project.renamed ?? project).definitions.assets.get(dep);
     if (upstream === undefined) continue;
     const heads: PartitionDocument[] = [];
     for (const [, document] of documents.all("partition"))
@@ -123,7 +126,7 @@ function watchFollower(around: Surroundings, asset: AssetDefinition): void {
 }
 
 function watchDay(
-  { documents, warehouse, fail }: Surroundings,
+  { documents, warehouse, project, fail }: Surroundings,
   asset: AssetDefinition,
   upstream: AssetDefinition,
   above: PartitionDocument,
@@ -131,19 +134,23 @@ function watchDay(
   if (above.blocked !== undefined || above.head === undefined) return;
   const key = above.partition;
   const own = documents.get("partition", partitionRef(asset.key, key).id);
-  const [wanted, seen] = [above.head.materializationId, own?.head?.upstreams?.[`${upstream.key}|${key}`]];
+  const day = parsePartition(asset.partitions, key);
+  const { target, partitions } = upstream;
+  const rows = target === undefined ? [] : (warehouse.rows(destinationOf({ target, partitions }, day)) ?? []);
+  if (project.guarded.has(asset.key) && rows.some(({ bad }) => bad)) {
+    if (own?.blocked === undefined)
+      fail(`${asset.key} ${key} was not refused, and ${upstream.key} shows ${show(rows)}`);
+    return;
+  }
+  const [wanted, seen] = [above.head.materializationId, own?.head?.upstreams?.[`${originOf(upstream)}|${key}`]];
   if (own?.head === undefined) return fail(`${asset.key} ${key} was not made, though ${upstream.key} shows ${wanted}`);
   // It may have been made before its upstream, because somebody asked for it.
   if (asset.automation?.kind === "on-missing") return;
   if (seen !== wanted)
     return fail(`${asset.key} ${key} was made from ${seen ?? "nothing"}, but ${upstream.key} shows ${wanted}`);
-  const { target, partitions } = asset;
-  if (target === undefined || upstream.target === undefined) return;
-  const day = parsePartition(partitions, key);
-  const shown = warehouse.rows(destinationOf({ target, partitions }, day));
-  const rows = warehouse.rows(destinationOf({ target: upstream.target, partitions: upstream.partitions }, day));
-  if (!sameRows(shown ?? [], rows ?? []))
-    fail(`${asset.key} ${key} shows ${show(shown)}, and ${upstream.key} ${show(rows)}`);
+  if (target === undefined || asset.target === undefined) return;
+  const shown = warehouse.rows(destinationOf({ target: asset.target, partitions: asset.partitions }, day));
+  if (!sameRows(shown ?? [], rows)) fail(`${asset.key} ${key} shows ${show(shown)}, and ${upstream.key} ${show(rows)}`);
 }
 
 function watchWhole(
@@ -157,7 +164,8 @@ function watchWhole(
   const last = documents.events.findLast((event) => event.type === "materialized" && event.asset === upstream.key);
   const wanted = last?.type === "materialized" ? last.materializationId : "";
   const seen = own?.head?.upstreams?.[`${upstream.key}|*`];
-  if (seen !== wanted)
+  // Behind a `+` are others of about the same time.
+  if (seen?.split("+")[0] !== wanted)
     return fail(`${asset.key} was made from ${seen ?? "nothing"}, but ${upstream.key} has materialized ${wanted} last`);
   const { target } = asset;
   if (target === undefined || upstream.target === undefined) return;

@@ -1,6 +1,6 @@
 /** What happens, and in which order: all of it from one number, as a list that can be cut down. */
 import { chance } from "./chance.ts";
-import { weightedNames } from "./projects.ts";
+import { SEVERAL, weightedNames } from "./projects.ts";
 import type { Project } from "./projects.ts";
 
 export type Part = "a" | "b" | "marker";
@@ -13,12 +13,43 @@ export type Act =
       readonly day: number;
       readonly part: Part;
       readonly bad?: true;
+      /** With one more column. */
+      readonly wide?: true;
       readonly unsettledMs?: number;
+      /** Nobody is told. */
+      readonly silent?: true;
     }
   | { readonly do: "remove"; readonly day: number; readonly part: Part }
   /** `asset`: its place among the project's. */
-  | { readonly do: "ask"; readonly asset: number; readonly day: number; readonly wish?: Wish }
-  | { readonly do: "clean"; readonly dryRun: boolean };
+  | {
+      readonly do: "ask";
+      readonly asset: number;
+      readonly day: number;
+      readonly wish?: Wish;
+    }
+  /** All outputs of a multi-asset, or one of them, are asked of its job. */
+  | { readonly do: "ask several"; readonly day: number; readonly select?: readonly string[]; readonly force?: true }
+  | { readonly do: "clean"; readonly dryRun: boolean }
+  /**
+   * The instances of the old deployment die, and those of the next one begin; of one instance only, where `only` says which, while
+   * the other goes on as it is. `fate`: of their requests under way.
+   */
+  | { readonly do: "deploy"; readonly fate: number; readonly only?: number }
+  | {
+      readonly do: "backfill";
+      /** Its number: there may be two at a time. */
+      readonly which: number;
+      readonly order: { readonly action: "cancel" | "resume" } | BackfillOrder;
+    };
+
+export interface BackfillOrder {
+  readonly action: "start";
+  readonly from: number;
+  readonly to: number;
+  readonly which: "missing" | "failed" | "all";
+  readonly force?: true;
+  readonly maxConcurrent: number;
+}
 
 export interface TimedAct {
   /** Before the choice of this number, or earlier when nothing else is left to do; at the end, where there is no such choice. */
@@ -70,11 +101,11 @@ export const MOODS: readonly Readonly<Record<StepKind, number>>[] = [
 export function scheduleOf(seed: number, project: (name: string) => Project): Schedule {
   const { below, oneIn, bits, pick } = chance(seed);
   const name = weightedNames[below(weightedNames.length)] ?? "";
-  const { parts, marker, cleans, checked, definitions } = project(name);
-  const days = cleans ? 4 : 1 + below(3);
+  const { parts, marker, cleans, checked, backfills, widens, renamed, definitions } = project(name);
+  const days = cleans || backfills || widens ? 4 : 1 + below(3);
   const all: readonly [Part, ...Part[]] = marker ? ["a", "b", "marker", "marker"] : ["a", ...parts.slice(1)];
   const skew = oneIn(4) ? (oneIn(2) ? 200_000 : -200_000) : 0;
-  const intervals = cleans ? 3 : oneIn(3) ? 2 : 1;
+  const intervals = cleans || backfills || widens ? 3 : oneIn(3) ? 2 : 1;
   // Before anything can be cleaned up, it has to be loaded.
   const quiet = cleans && !oneIn(3) ? 10 * intervals : 0;
   const steps = 6 + below(30);
@@ -85,7 +116,8 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
     const bad = checked && oneIn(4) ? { bad: true as const } : {};
     // Only a machine's own folder has files that are not listed yet, and a machine has one clock.
     const unsettled = skew === 0 && oneIn(12) ? { unsettledMs: 200 } : {};
-    add(at, { do: "write", day, part, ...bad, ...unsettled });
+    const wide = widens && oneIn(2) ? { wide: true as const } : {};
+    add(at, { do: "write", day, part, ...bad, ...wide, ...unsettled });
   };
   const ask = (at: number, day: number): void => {
     const wishes = wishesIn(name, cleans);
@@ -105,13 +137,50 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
     if (oneIn(2)) write(at + 1 + below(8), 1 + below(2), pick(all));
     if (oneIn(3)) ask(at + 1 + below(8), 1 + below(2));
   }
+  if (renamed !== undefined) {
+    const at = below(steps);
+    const overlaps = !oneIn(3);
+    add(at, { do: "deploy", fate: bits(), ...(overlaps ? { only: below(2) } : {}) });
+    // Otherwise the old one stays to the end.
+    if (overlaps && oneIn(2)) add(at + 1 + below(16), { do: "deploy", fate: bits() });
+  }
+  for (let which = 0; backfills && which < (oneIn(3) ? 2 : 1); which++) {
+    const from = 1 + below(2);
+    const to = from + 1 + below(4);
+    const action = "start" as const;
+    const choice = pick(["missing", "all", "all", "failed"] as const);
+    const order = {
+      action,
+      from,
+      to,
+      which: choice,
+      maxConcurrent: 1 + below(3),
+      ...(oneIn(3) ? { force: true as const } : {}),
+    };
+    const at = below(steps);
+    add(at, { do: "backfill", which, order });
+    if (oneIn(6)) add(at + below(6), { do: "backfill", which, order });
+    if (!oneIn(3)) continue;
+    const cancelled = at + below(16);
+    add(cancelled, { do: "backfill", which, order: { action: "cancel" } });
+    if (!oneIn(3))
+      add(cancelled + below(16), {
+        do: "backfill",
+        which,
+        order: { action: "resume" },
+      });
+  }
   for (let left = below(3); left > 0; left--) {
     const at = quiet + below(steps + 4);
     const day = 1 + below(days);
     const kind = below(10);
     if (kind < 6) write(at, day, pick(all));
     else if (kind < 7) add(at, { do: "remove", day, part: pick(all) });
-    else ask(at, day);
+    else if (!definitions.jobs.has(SEVERAL) || oneIn(3)) ask(at, day);
+    else {
+      const select = oneIn(3) ? { select: ["left"] } : {};
+      add(at, { do: "ask several", day, ...select, ...(oneIn(2) ? { force: true as const } : {}) });
+    }
   }
   const calm = 2 + below(4);
   const mood = below(MOODS.length);
@@ -120,7 +189,7 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
     sensor: cleans && !oneIn(4),
     skews: [0, skew],
     mood,
-    sweepsLast: oneIn(4),
+    sweepsLast: oneIn(12),
     acts: acts.sort((one, other) => one.at - other.at),
     choices: Array.from({ length: quiet + steps }, (_, index) =>
       index < quiet || oneIn(calm) ? 0 : (bits() | 1) >>> 0,

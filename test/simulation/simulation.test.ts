@@ -5,7 +5,7 @@ import { playSeeds } from "./batch.ts";
 import { corpus } from "./corpus.ts";
 import { guards } from "./guards.ts";
 import { play } from "./play.ts";
-import { projects } from "./projects.ts";
+import { IMPORT, projects } from "./projects.ts";
 import { GUARD_BOUND } from "./prove.ts";
 import { MOODS, scheduleOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
@@ -34,6 +34,7 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       "run restarted, its inputs changed",
       "object.deleted",
       "partition.sealed",
+      "backfill ended: done",
     ])
       assert.ok((paths[needed] ?? 0) > 0, `no schedule from ${from} on has led to: ${needed}`);
     for (const needed of [
@@ -55,6 +56,24 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       assert.equal(violation, undefined, world.trace.join("\n"));
     });
   }
+});
+
+describe("a whole day without a single notification", () => {
+  for (const name of ["incremental", "incremental count", "overwrite marker", "by day", "appended", "rows", "renamed"])
+    test(`is loaded all the same: ${name}`, async () => {
+      const project = projects()(name);
+      const parts = project.marker ? ([...project.parts, "marker"] as const) : project.parts;
+      const acts = [1, 2, 3, 4, 5, 6, 7, 8, 9].flatMap((day) =>
+        parts.map((part) => ({ at: day, act: { do: "write", day, part, silent: true } as const })),
+      );
+      const common = { project: name, sensor: false, skews: [0, 0], mood: 0, sweepsLast: false } as const;
+      const { violation, world } = await play({ ...common, acts, choices: [] }, project, { traced: true });
+      assert.equal(violation, undefined, world.trace.join("\n"));
+      const loaded = world.documents.events.filter(({ type, asset }) => type === "materialized" && asset === IMPORT);
+      // Where each interval replaces the one before, those that came too late are passed over.
+      assert.ok(name.startsWith("overwrite") ? loaded.length >= 1 : loaded.length === 9, `${loaded.length}`);
+      assert.ok(world.trace.some((line) => line.includes("sweepBuckets")));
+    });
 });
 
 describe("a seed says all", () => {

@@ -6,8 +6,6 @@ export type Counts = Record<string, number>;
 
 export interface Tally {
   schedules: number;
-  /** Of processor time. */
-  cpuMs: number;
   readonly projects: Counts;
   /** Faults that happened. */
   readonly faults: Counts;
@@ -17,7 +15,7 @@ export interface Tally {
 }
 
 export function newTally(): Tally {
-  return { schedules: 0, cpuMs: 0, projects: {}, faults: {}, paths: {}, violations: [] };
+  return { schedules: 0, projects: {}, faults: {}, paths: {}, violations: [] };
 }
 
 export function countWorld(tally: Tally, { project, faults, documents }: World): void {
@@ -32,7 +30,6 @@ export function countWorld(tally: Tally, { project, faults, documents }: World):
 
 export function addTally(to: Tally, other: Tally): void {
   to.schedules += other.schedules;
-  to.cpuMs += other.cpuMs;
   for (const part of ["projects", "faults", "paths"] as const)
     for (const [name, count] of Object.entries(other[part])) add(to[part], name, count);
   to.violations.push(...other.violations);
@@ -55,8 +52,16 @@ function pathOf(event: StoredEvent): string | undefined {
       return "request coalesced or kept";
     case "run.restarted":
       return "run restarted, its inputs changed";
-    case "materialized":
-      return "materialization";
+    case "materialized": {
+      const restored = event.metadata?.["restored_from"] === undefined ? "" : ", from a raw table";
+      return event.rolledBackFrom === undefined ? "materialization" : `rollback${restored}`;
+    }
+    case "backfill.ended":
+      return `backfill ended: ${event.status}`;
+    case "backfill.cancelled":
+    case "backfill.resumed":
+    case "asset.renamed":
+    case "schema.extended":
     case "partition.sealed":
     case "partition.unsealed":
     case "object.deleted":

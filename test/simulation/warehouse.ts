@@ -2,6 +2,7 @@
  * A warehouse in memory that does nothing by itself: a submitted job runs when the world says so, however much later, and ends
  * as the world says. It knows the few statements that the simulated assets and the runtime write, and refuses any other.
  */
+import { PermanentError, RetryableError } from "../../lib/core/errors.ts";
 import type { Column, Destination, TableRef } from "../../lib/core/table.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import type { JobError, JobSpec, JobStatus, QueryParameter, TableInfo } from "../../lib/ports/warehouse.ts";
@@ -20,6 +21,7 @@ export interface Job {
 
 interface Table {
   readonly ref: TableRef;
+  readonly columns: readonly Column[];
   readonly parts: ReadonlyMap<string, readonly Row[]>;
   readonly version: number;
   readonly expiresAt: number;
@@ -30,6 +32,8 @@ export interface MemoryWarehouse {
   job(id: string): Job | undefined;
   cancel(id: string): void;
   describe(table: TableRef): TableInfo | undefined;
+  /** As the port's. */
+  extend(table: TableRef, columns: readonly Column[], etag: string): void;
   drop(table: Destination): boolean;
   list(dataset: string, prefix: string): readonly TableRef[];
   /** Jobs that have not run, in the order in which they were accepted. */
@@ -52,6 +56,8 @@ export const COLUMNS: readonly Column[] = [
   { name: "bad", type: "BOOL", mode: "NULLABLE" },
 ];
 
+const EXTRA: Column = { name: "extra", type: "STRING", mode: "NULLABLE" };
+
 type Rows = readonly Row[];
 type Outcome = { readonly count: number; readonly rows?: Rows } | JobError;
 
@@ -73,10 +79,11 @@ export function memoryWarehouse(
   const write = (
     ref: TableRef,
     parts: ReadonlyMap<string, Rows>,
+    columns = tableAt(ref)?.columns ?? COLUMNS,
     expiresAt = tableAt(ref)?.expiresAt ?? Infinity,
   ): void => {
     const { dataset, table } = ref;
-    tables.set(nameOf(ref), { ref: { dataset, table }, parts, version: ++version, expiresAt });
+    tables.set(nameOf(ref), { ref: { dataset, table }, columns, parts, version: ++version, expiresAt });
   };
 
   const load = (spec: Extract<JobSpec, { kind: "load" }>): Outcome => {
@@ -86,20 +93,26 @@ export function memoryWarehouse(
       if (found === undefined) return { reason: "notFound", message: `${uri} is not there`, retryable: false };
       rows.push(...found);
     }
-    write(spec.destination, new Map([[spec.partition ?? "", rows]]), spec.expiresAt ?? Infinity);
+    const columns = rows.some(({ extra }) => extra === true) ? [...COLUMNS, EXTRA] : COLUMNS;
+    write(spec.destination, new Map([[spec.partition ?? "", rows]]), columns, spec.expiresAt ?? Infinity);
     return { count: rows.length };
   };
   const copy = ({ source, destination, append, expiresAt }: Extract<JobSpec, { kind: "copy" }>): Outcome => {
     const rows = allRows(source);
+    const columns = tableAt(source)?.columns;
     if (rows === undefined)
       return { reason: "notFound", message: `${formatTable(source)} is not there`, retryable: false };
     const { partition } = destination;
-    const there = tableAt(destination)?.parts;
-    if (partition === undefined && append !== true) write(destination, new Map([["", rows]]), expiresAt);
-    else {
+    const table = tableAt(destination);
+    const there = table?.parts;
+    if (partition === undefined && append !== true) write(destination, new Map([["", rows]]), columns, expiresAt);
+    else if (table !== undefined && table.columns.length !== columns?.length) {
+      const message = `Provided Schema does not match Table ${nameOf(destination)}`;
+      return { reason: "invalid", message, retryable: false };
+    } else {
       const parts = new Map(there);
       parts.set(partition ?? "", append === true ? [...(there?.get(partition ?? "") ?? []), ...rows] : rows);
-      write(destination, parts, expiresAt);
+      write(destination, parts, columns, expiresAt);
     }
     return { count: rows.length };
   };
@@ -195,7 +208,13 @@ export function memoryWarehouse(
       if (table === undefined) return undefined;
       let rows = 0;
       for (const part of table.parts.values()) rows += part.length;
-      return { schema: COLUMNS, rows, etag: String(table.version) };
+      return { schema: table.columns, rows, etag: String(table.version) };
+    },
+    extend: (ref, columns, etag) => {
+      const table = tableAt(ref);
+      if (table === undefined) throw new PermanentError(`${nameOf(ref)} is not there`, { code: "notFound" });
+      if (String(table.version) !== etag) throw new RetryableError(`${nameOf(ref)} has changed meanwhile`);
+      write(ref, table.parts, [...table.columns, ...columns]);
     },
     drop: (destination) => {
       const { partition } = destination;

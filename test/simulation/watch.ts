@@ -9,13 +9,14 @@ import { partitionRef } from "../../lib/core/run-identity.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import type { Destination } from "../../lib/core/table.ts";
 import { accumulates } from "../../lib/core/target.ts";
+import { onBackfill } from "./backfills.ts";
 import type { Row, StoredObject } from "./buckets.ts";
 import type { Change } from "./documents.ts";
 import { IMPORT } from "./projects.ts";
 import { atRest, leftovers } from "./rest.ts";
 import { sameRows, show } from "./surroundings.ts";
 import type { Surroundings } from "./surroundings.ts";
-import { merged } from "./warehouse.ts";
+import { COLUMNS, merged } from "./warehouse.ts";
 import type { Job } from "./warehouse.ts";
 
 export interface Watcher {
@@ -45,6 +46,8 @@ export function watcher(around: Surroundings): Watcher {
   /** What each open intent would make its slot show, and each slot's last commit has made it show. */
   const intended = new Map<string, Rows>();
   const committed = new Map<string, Rows>();
+  /** How many columns each asset's table has had last. */
+  const widest = new Map<string, number>();
   const materializations = new Set<string>();
   const deletedObjects: StoredObject[] = [];
   let mayGoBack = false;
@@ -82,7 +85,7 @@ export function watcher(around: Surroundings): Watcher {
     const staged = warehouse.rows(intent.staging);
     // Without its staging the publish fails, and the run fills it again.
     if (staged === undefined || asset?.target === undefined) return;
-    if (project.checked && staged.some(({ bad }) => bad))
+    if (project.guarded.has(asset.key) && staged.some(({ bad }) => bad))
       fail(`${intent.jobId} publishes rows that failed a blocking check`);
     const { publish = "replace" } = asset.target;
     const before = committed.get(id) ?? NO_ROWS;
@@ -136,6 +139,7 @@ export function watcher(around: Surroundings): Watcher {
         if (kind === "slot") onSlot(id, before, after);
         else if (kind === "run") onRun(id, before, after);
         else if (kind === "partition") onPartition(id, before, after);
+        else if (kind === "backfill") onBackfill(around, id, before, after);
       }
     },
     written: (job, destination) => {
@@ -145,7 +149,13 @@ export function watcher(around: Surroundings): Watcher {
       const slot = documents.get("slot", id);
       if (slot?.intent?.jobId !== job.id) fail(`${job.id} has published in ${id} after its intent was settled`);
       checkShown(id, slot);
-      for (const { file, bad } of project.checked ? (warehouse.rows(destination) ?? []) : [])
+      const rows = warehouse.rows(destination) ?? NO_ROWS;
+      const columns = warehouse.describe(destination)?.schema.length ?? 0;
+      const valued = rows.find(({ extra }) => extra === true);
+      if (valued !== undefined && columns === COLUMNS.length) fail(`${id} has lost a column of ${valued.file}`);
+      if (asset.target?.slot === "partition" && columns < (widest.get(asset.key) ?? 0)) fail(`${id} has lost a column`);
+      widest.set(asset.key, columns);
+      for (const { file, bad } of project.guarded.has(asset.key) ? (warehouse.rows(destination) ?? []) : [])
         if (bad) fail(`${file} is visible, and failed a blocking check`);
     },
     dropped: (table) => {

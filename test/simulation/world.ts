@@ -8,6 +8,8 @@ import { put, ref } from "../../lib/core/documents.ts";
 import { bucketTopicOf, jobTopicOf, topicOf } from "../../lib/core/asset-key.ts";
 import type { Consumer } from "../../lib/core/subscriptions.ts";
 import { PermanentError } from "../../lib/core/errors.ts";
+import { presentKey } from "../../lib/core/previous-keys.ts";
+import type { EventStore } from "../../lib/ports/event-store.ts";
 import type { JobError, JobSpec, JobStatus, Warehouse } from "../../lib/ports/warehouse.ts";
 import type { ObjectStore } from "../../lib/ports/object-store.ts";
 import { parquetRows } from "../../lib/runtime/parquet/reader.ts";
@@ -19,8 +21,8 @@ import { bucketStore, memoryBuckets } from "./buckets.ts";
 import type { Buckets, Row, Step, StoredObject } from "./buckets.ts";
 import { chance } from "./chance.ts";
 import { plainDocuments } from "./documents.ts";
-import { BUCKET, CLEAN_UP, SENSOR } from "./projects.ts";
-import type { Project } from "./projects.ts";
+import { BUCKET, CLEAN_UP, SENSOR, SEVERAL } from "./projects.ts";
+import type { Deployment, Project } from "./projects.ts";
 import { MOODS, STEPS } from "./schedule.ts";
 import type { Act, Part, Schedule, StepKind } from "./schedule.ts";
 import { memoryWarehouse, statusOf } from "./warehouse.ts";
@@ -33,6 +35,7 @@ export interface Sabotage {
   decide?<R extends Refs, T>(refs: R, decide: (read: Read<R>) => Decision<T>, read: Read<R>): Decision<T>;
   warehouse?(port: Warehouse): Warehouse;
   objects?(port: ObjectStore): ObjectStore;
+  events?(port: EventStore): EventStore;
   /** Nothing is ever reconciled. */
   readonly neverSweeps?: true;
 }
@@ -71,6 +74,7 @@ interface Instance {
   credit: number;
   busy: number;
   runtime: Runtime | undefined;
+  deployment: Deployment;
 }
 
 interface Call {
@@ -106,11 +110,13 @@ const DAY_MS = 86_400_000;
 /** How many of each fault there may be: with more of them, nothing would ever get done. */
 const BUDGET = { crash: 3, twice: 2, drop: 3, delay: 2, fail: 2, steal: 2, sweep: 3, jobs: 2 };
 const LEAPS = [300, 11_000, 31_000, 100_000, 400_000] as const;
+/** Longer than everything before: reconciling does not wait for news any more, and announces what has doubled its age. */
+const LONG_AFTER_MS = 12 * 3_600_000;
 const MAX_CALM_STEPS = 4_000;
 const FAR = 1_000_000;
 
 export function world({ project, schedule, sabotage = {}, traced = false }: WorldOptions): World {
-  const { definitions } = project;
+  let current: Deployment = project;
   const { sweepsLast } = schedule;
   let now = START;
   let counter = 0;
@@ -152,7 +158,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
 
   const publish = (topic: string, data: unknown, at = now): string => {
     const id = `m${++counter}`;
-    for (const consumer of project.consumers.get(topic) ?? [])
+    for (const consumer of current.consumers.get(topic) ?? project.consumers.get(topic) ?? [])
       messages.push({ id: `m${++counter}`, consumer, data, publishedAt: now, at, held: [] });
     return id;
   };
@@ -207,7 +213,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       yield* await request(`rows ${id}`, () => (warehouse.job(id)?.rows ?? []).map((row) => ({ ...row })), signal);
     },
     describe: (table) => request(`describe ${table.table}`, () => warehouse.describe(table)),
-    extend: () => Promise.reject(new Error("all tables here have the same columns")),
+    extend: (table, columns, etag) => request(`extend ${table.table}`, () => warehouse.extend(table, columns, etag)),
     drop: (table) =>
       request(`drop ${table.table}`, () => {
         watch.dropped(table);
@@ -236,20 +242,30 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
   const start = (slot: number): Instance => {
     const skew = schedule.skews[slot] ?? 0;
     const name = `p${slot}.${++counter}`;
-    const instance: Instance = { name, slot, skew, alive: true, credit: 0, busy: 0, runtime: undefined };
+    const instance: Instance = {
+      name,
+      slot,
+      skew,
+      alive: true,
+      credit: 0,
+      busy: 0,
+      runtime: undefined,
+      deployment: current,
+    };
     const request = requestOf(instance);
     const ports = { warehouse: warehousePort(request), objects: objectsPort(request) };
     const luck = chance(counter);
     instance.runtime = createRuntime({
-      definitions: () => definitions,
+      definitions: () => instance.deployment.definitions,
       clock: {
         now: () => now + skew,
         sleep: (ms, signal) => sleep(instance, ms, signal),
       },
       random: { next: () => luck.bits() / 2 ** 32, id: () => luck.bits().toString(16).padStart(16, "0") },
       secrets: { access: async (secret) => secret },
-      events: {
+      events: (sabotage.events ?? itself)({
         ...store,
+        history: async (query) => await request("history", () => store.history(query)),
         transact: (refs, decide) =>
           request(`transact ${traced ? textOf(refs) : ""}`, () =>
             documents.apply(
@@ -259,7 +275,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
           ),
         get: (kind, id) => request(`get ${kind} ${id}`, () => documents.get(kind, id)),
         append: (added) => request("append", () => documents.append(added)),
-      },
+      }),
       bus: {
         publish: (topic, message) => request(`publish ${topic}`, () => publish(topic, message.data)),
         schedule: (task, topic, message, at) =>
@@ -299,6 +315,8 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     }
   };
   const instances: [Instance, Instance] = [start(0), start(1)];
+  /** The first one of the present deployment. */
+  const newest = (): Instance => instances.find(({ deployment }) => deployment === current) ?? instances[0];
 
   // ---- what a step can do
 
@@ -326,8 +344,12 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       // Nobody hears the answer.
     }
   };
-  const deliver = (message: Message, instance: Instance, credit: number): void => {
-    say(`${message.id} ${nameOf(message.consumer)} → ${instance.name}: ${traced ? JSON.stringify(message.data) : ""}`);
+  const deliver = (message: Message, wanted: Instance, credit: number): void => {
+    // An older deployment has no function for a name that came later.
+    const instance = servedBy(wanted, message.consumer) === undefined ? newest() : wanted;
+    const consumer = servedBy(instance, message.consumer) ?? message.consumer;
+    if (message.held.includes(instance)) return;
+    say(`${message.id} ${nameOf(consumer)} → ${instance.name}: ${traced ? JSON.stringify(message.data) : ""}`);
     message.held.push(instance);
     instance.busy += 1;
     instance.credit = credit;
@@ -342,7 +364,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       instance.busy -= 1;
       take(message.held, instance);
     };
-    instance.runtime?.receive(message.consumer, { body }).then(
+    instance.runtime?.receive(consumer, { body }).then(
       () => {
         end();
         const at = messages.indexOf(message);
@@ -545,7 +567,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
 
   /** What is next in turn happens, undisturbed; `false` when there is nothing. */
   const calmStep = async (): Promise<boolean> => {
-    const [instance] = instances;
+    const instance = newest();
     const call = calls.find(isReady);
     if (call !== undefined) go(call, FAR);
     else if (warehouse.pending[0] !== undefined) runJob(warehouse.pending[0], undefined);
@@ -553,7 +575,7 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       const message = messages.find(({ at, held }) => at <= now && held.length === 0);
       if (message !== undefined) deliver(message, instance, FAR);
       else if (late[0] !== undefined) arrive(late[0]);
-      else if (instance.busy === 0 && sabotage.neverSweeps !== true && nextDue() <= now + instance.skew)
+      else if (instance.busy === 0 && sabotage.neverSweeps !== true && documents.nextDue() <= now + instance.skew)
         sweep(instance, "sweepDue", FAR);
       else {
         const next = nextTime(instance.skew);
@@ -565,13 +587,8 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     await finish();
     return true;
   };
-  const nextDue = (): number => {
-    let next = Infinity;
-    for (const [, { dueAt }] of documents.all("due")) next = Math.min(next, dueAt);
-    return next;
-  };
   const nextTime = (skew: number): number => {
-    let next = sabotage.neverSweeps === true ? Infinity : nextDue() - skew;
+    let next = sabotage.neverSweeps === true ? Infinity : documents.nextDue() - skew;
     for (const { at } of sleepers) next = Math.min(next, at);
     for (const { deadline } of calls) if (deadline > now) next = Math.min(next, deadline);
     for (const { at, held } of messages) if (held.length === 0) next = Math.min(next, at);
@@ -586,8 +603,18 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
   const settle = async (): Promise<void> => {
     await rest();
     if (violation !== undefined) return;
-    if (lost || sweepsLast) {
-      pass(now + 1_000); // every file has settled
+    if (current !== project) {
+      // What an older deployment has left since is adopted by the next process that starts.
+      for (const slot of [0, 1] as const) instances[slot] = start(slot);
+      pass(now + LONG_AFTER_MS);
+      sweep(instances[0], "sweepDue", FAR);
+      await finish();
+      await rest();
+      if (violation !== undefined) return;
+    }
+    // A sweep may only have come to the end of a pass that another one has begun.
+    for (let sweeps = 0; sweeps < 2 && (lost || sweepsLast); sweeps++) {
+      pass(now + LONG_AFTER_MS); // every file has settled, and all news should have arrived
       sweep(instances[0], "sweepBuckets", FAR);
       await finish();
       await rest();
@@ -620,35 +647,66 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     step,
     settle,
     isIdle: () =>
-      calls.length + messages.length + warehouse.pending.length + late.length === 0 &&
-      documents.all("due").length === 0,
+      calls.length + messages.length + warehouse.pending.length + late.length + documents.count("due") === 0,
     act: (act) => {
       say(`— ${JSON.stringify(act)}`);
       switch (act.do) {
         case "write": {
           const { day, part, bad = false, unsettledMs = 0 } = act;
           const name = fileOf(day, part);
-          const row = (version: string): Row => ({ file: name, day: dayOf(day), version: Number(version), bad });
+          const extra = act.wide === true ? { extra: true as const } : {};
+          const row = (version: string): Row => ({
+            file: name,
+            day: dayOf(day),
+            version: Number(version),
+            bad,
+            ...extra,
+          });
           const rows = (version: string): { rows?: readonly Row[] } =>
             part === "marker" ? {} : { rows: [row(version)] };
           if (unsettledMs > 0) {
             count("object that is not listed yet");
             lost = true;
           }
-          notify(buckets.put(BUCKET, name, rows, now + unsettledMs));
+          const stored = buckets.put(BUCKET, name, rows, now + unsettledMs);
+          if (act.silent === true) lost = true;
+          else notify(stored);
           break;
         }
         case "remove":
           buckets.remove(BUCKET, fileOf(act.day, act.part));
           break;
         case "ask": {
-          const asset = [...definitions.assets.values()][act.asset];
+          const asset = [...current.definitions.assets.values()][act.asset];
           if (asset === undefined) break;
           const day = asset.partitions === undefined ? {} : { partition: dayOf(act.day) };
           publish(topicOf(asset.key), { ...day, ...(act.wish === undefined ? {} : { [act.wish]: true }) });
           if (act.wish === "rollback") watch.allowRollback();
           break;
         }
+        case "ask several": {
+          const { day, select, force } = act;
+          const wish = { partition: dayOf(day), ...(select === undefined ? {} : { select }) };
+          publish(jobTopicOf(SEVERAL), { config: { ...wish, ...(force === undefined ? {} : { force }) } });
+          break;
+        }
+        case "backfill": {
+          const [asset] = current.definitions.assets.values();
+          const { which, order } = act;
+          const days = order.action === "start" ? { from: dayOf(order.from), to: dayOf(order.to) } : {};
+          const id = String(which).padStart(16, "b");
+          publish(topicOf(asset?.key ?? ""), {
+            backfill: { ...order, ...days, id },
+          });
+          break;
+        }
+        case "deploy":
+          current = project.renamed ?? project;
+          // An older process may take a message for its own that it makes nothing of.
+          lost = true;
+          for (const instance of instances)
+            if (act.only === undefined || act.only === instance.slot) crash(instance, act.fate);
+          break;
         case "clean":
           // As greedy as a request can be.
           publish(jobTopicOf(CLEAN_UP), { config: { before: "2999-01-01", dryRun: act.dryRun } });
@@ -666,17 +724,28 @@ export function fileOf(day: number, part: Part): string {
   return part === "marker" ? `days/${dayOf(day)}/_SUCCESS` : `days/${dayOf(day)}/part-${part}.parquet`;
 }
 
-/**
- * What reconciling finds again, or nobody has to miss: notifications, requests for objects, wake-ups, and ticks and jobs that
- * only clean up. A person's request and the news of a materialization are left to the transport, which keeps them for days.
- */
+/** What reconciling finds again, or nobody has to miss. A person's request is left to the transport, which keeps it for days. */
 function isDroppable({ consumer, data }: Message): boolean {
-  if (consumer.kind !== "asset") return consumer.kind !== "automation";
+  if (consumer.kind !== "asset") return true;
   if (typeof data !== "object" || data === null) return false;
-  const caused = "cause" in data && typeof data.cause === "object" && data.cause !== null;
-  return (
-    "wake" in data || (caused && "kind" in (data.cause as object) && (data.cause as { kind: string }).kind === "object")
-  );
+  if ("wake" in data) return true;
+  if ("backfill" in data) return (data.backfill as { action: unknown }).action === "wake";
+  const kind = "cause" in data && typeof data.cause === "object" && data.cause !== null && "kind" in data.cause;
+  return kind && FOUND_AGAIN.has((data.cause as { kind: unknown }).kind);
+}
+
+const FOUND_AGAIN: ReadonlySet<unknown> = new Set(["object", "materialization", "reconcile", "backfill"]);
+
+function itself<T>(value: T): T {
+  return value;
+}
+
+/** Who the consumer is in the instance's own deployment; `undefined` where there is none. */
+function servedBy({ deployment }: Instance, consumer: Consumer): Consumer | undefined {
+  if (!("key" in consumer)) return consumer;
+  const { assets } = deployment.definitions;
+  const key = presentKey(assets, consumer.key);
+  return assets.has(key) ? { ...consumer, key } : undefined;
 }
 
 function isOwnJob({ what }: Call): boolean {
@@ -688,9 +757,9 @@ function known(job: Job | undefined): JobStatus | undefined {
 }
 
 function nameOf(consumer: Consumer): string {
-  return "key" in consumer
-    ? `${consumer.kind} ${consumer.key}`
-    : `${consumer.kind} ${"name" in consumer ? consumer.name : consumer.bucket}`;
+  if ("key" in consumer) return `${consumer.kind} ${consumer.key}`;
+  if ("name" in consumer) return `${consumer.kind} ${consumer.name}`;
+  return `${consumer.kind} ${"bucket" in consumer ? consumer.bucket : ""}`;
 }
 
 function textOf(refs: Refs): string {
