@@ -200,9 +200,9 @@ function platformGrants({ definitions, environment, units, accounts, parts }: Ia
     ...parts.deadLetters.map(({ topic }) =>
       give({ kind: "topic", name: topic }, "roles/pubsub.publisher", pubsub, laidAside),
     ),
-    ...parts.subscriptions.map(({ name }) =>
-      give({ kind: "subscription", name }, "roles/pubsub.subscriber", pubsub, laidAside),
-    ),
+    ...parts.subscriptions
+      .filter(({ lastStop }) => lastStop !== true)
+      .map(({ name }) => give({ kind: "subscription", name }, "roles/pubsub.subscriber", pubsub, laidAside)),
     ...triggered.map(({ name }) => give({ kind: "trigger", name }, "roles/pubsub.subscriber", pubsub, laidAside)),
     ...parts.notifications.map(({ bucket, topic, project: owner = project }) =>
       give(

@@ -6,6 +6,8 @@ import { allNeeds, fileOf } from "../../lib/core/definitions.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import type { JobDefinition } from "../../lib/core/job.ts";
 import type { Need } from "../../lib/core/needs.ts";
+import { upstreamReads } from "../../lib/core/reads.ts";
+import type { ResourceMap } from "../../lib/core/resources.ts";
 import type { SensorDefinition } from "../../lib/core/sensor.ts";
 import { watchedBuckets } from "../../lib/core/subscriptions.ts";
 import type { Unit } from "../../lib/core/units.ts";
@@ -13,7 +15,7 @@ import type { Unit } from "../../lib/core/units.ts";
 export type Access =
   | Need
   | { readonly kind: "list-objects"; readonly bucket: string; readonly reason: string }
-  /** Listing all of the staging bucket, and deleting in it. */
+  /** Listing all of the staging bucket, and writing and deleting in it. */
   | { readonly kind: "sweep-staging"; readonly reason: string }
   /** Runs, heads and events, with those of their parts that lie in the staging bucket. */
   | { readonly kind: "event-store"; readonly reason: string }
@@ -31,7 +33,7 @@ function accessBy(definitions: Definitions, unit: Unit): readonly Access[] {
   const near = unit.subscriptions.flatMap(({ consumer }) =>
     consumer.kind === "sensor" ? (sensors.get(consumer.name) ?? []) : [],
   );
-  const homed = [...new Set(near)].flatMap(sensorAccess);
+  const homed = [...new Set(near)].flatMap((sensor) => sensorAccess(definitions, sensor));
   switch (unit.kind) {
     case "asset": {
       const asset = assets.get(unit.name);
@@ -70,19 +72,9 @@ function assetAccess(definitions: Definitions, unit: Unit, asset: AssetDefinitio
     ...(needs.some(({ kind }) => kind === "run-jobs") ? upstreamReads(definitions, asset) : []),
     ...ownTopics(asset.key),
     ...followedJob(asset),
+    ...cleaned(definitions, asset.key, asset.resources),
     ...inlineSources(definitions, unit, asset),
   ];
-}
-
-/** The tables that its statements and checks may refer to: those of what it depends on. */
-function upstreamReads({ assets }: Definitions, { key, deps }: AssetDefinition): readonly Access[] {
-  return deps.flatMap((dep): readonly Access[] => {
-    const { target } = assets.get(dep) ?? {};
-    if (target === undefined) return [];
-    const { project, dataset } = target.table;
-    const where = project === undefined ? {} : { project };
-    return [{ kind: "read-dataset", ...where, dataset, reason: `${key} reads ${dep}` }];
-  });
 }
 
 function ownTopics(key: AssetKey): readonly Access[] {
@@ -110,20 +102,32 @@ function inlineSources(definitions: Definitions, { files }: Unit, asset: AssetDe
   });
 }
 
-function jobAccess({ assets }: Definitions, { name, needs, resources }: JobDefinition): readonly Access[] {
-  const cleaned = Object.values(resources).flatMap((resource): readonly Access[] => {
+function jobAccess(definitions: Definitions, { name, needs, resources }: JobDefinition): readonly Access[] {
+  return [
+    ...needs,
+    ...cleaned(definitions, name, resources),
+    publish(jobTopicOf(name), `${name} asks for itself again`),
+  ];
+}
+
+/** Whoever cleans up after an asset drops its raw tables too. */
+function cleaned({ assets }: Definitions, who: string, resources: ResourceMap): readonly Access[] {
+  return Object.values(resources).flatMap((resource): readonly Access[] => {
     const target = resource.kind === "clean-up" ? assets.get(resource.asset ?? "")?.target : undefined;
     if (target?.keepRaw !== true) return [];
     const { project, dataset } = target.table;
     const where = project === undefined ? {} : { project };
-    const reason = `${name} drops raw tables of ${resource.asset ?? ""}`;
+    const reason = `${who} drops raw tables of ${resource.asset ?? ""}`;
     return [{ kind: "write-dataset", ...where, dataset: target.stagingDataset ?? dataset, reason }];
   });
-  return [...needs, ...cleaned, publish(jobTopicOf(name), `${name} asks for itself again`)];
 }
 
-function sensorAccess({ name, needs }: SensorDefinition): readonly Access[] {
-  return [...needs, publish(sensorTopicOf(name), `${name} asks for itself again`)];
+function sensorAccess(definitions: Definitions, { name, needs, resources }: SensorDefinition): readonly Access[] {
+  return [
+    ...needs,
+    ...cleaned(definitions, name, resources),
+    publish(sensorTopicOf(name), `${name} asks for itself again`),
+  ];
 }
 
 function routerAccess({ watchers, sensors }: Definitions, bucket: string): readonly Access[] {
@@ -145,7 +149,10 @@ function reconcileAccess(definitions: Definitions): readonly Access[] {
       bucket,
       reason: "reconcile looks for objects whose notification was lost",
     })),
+    // It is reconcile that sends alerts: no run waits for a receiver, and no other function learns its address.
+    ...[...definitions.alerts.values()].flatMap((alert) => alert.needs),
     { kind: "sweep-staging", reason: "reconcile deletes staged files that nobody came for" },
+    { kind: "sweep-staging", reason: "reconcile keeps dead letters there that are too large for an event" },
   ];
 }
 
