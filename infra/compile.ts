@@ -41,7 +41,7 @@ export function compile({ definitions: authored, environment, firestore, others 
   const units = unitsOf(definitions);
   const accounts = accountsOf(definitions, environment, units);
   const messages = messagesOf(definitions, environment, units, accounts);
-  const functions = functionsOf(environment, units, accounts);
+  const functions = functionsOf(definitions, environment, units, accounts);
   const iam = iamOf({ definitions, environment, units, accounts, parts: { ...messages, functions } });
   const { bindings, foreignBindings, withheld, secrets } = iam;
   const manifest: Manifest = {
@@ -53,6 +53,7 @@ export function compile({ definitions: authored, environment, firestore, others 
     ),
     accounts: accounts.all.map((account) => ({ ...account })),
     build: { account: accounts.build.email },
+    deployment: { bucket: environment.deploymentBucket },
     functions: functions.map((made) => ({ ...made, secrets: secrets.get(made.unit) ?? [] })),
     ...messages,
     schedules: schedulesOf(definitions, environment, units, accounts),

@@ -78,6 +78,12 @@ const entrySchema = z.strictObject({
     .optional(),
   /** Rows on their way into tables. Default: by the project and the prefix. */
   stagingBucket: bucketName.optional(),
+  /** Source of functions, and what was deployed last. Default: by the project and the prefix. */
+  deploymentBucket: bucketName.optional(),
+  /** Where the console of this environment is, for the links of alerts: `https://sluice.example.org`. */
+  consoleUrl: z
+    .url({ protocol: /^https?$/, error: "is no address: write one such as https://sluice.example.org" })
+    .optional(),
   runtime: z.enum(["nodejs22", "nodejs24"]).default("nodejs24"),
   /** Subscriptions of our own, or the triggers that gcloud makes. */
   triggers: z.enum(["push", "eventarc"]).default("push"),
@@ -127,7 +133,14 @@ const fileSchema = z.strictObject({
 /** An environment with everything settled. */
 export interface Environment extends Omit<
   Entry,
-  "about" | "firestoreLocation" | "database" | "namePrefix" | "datasetSuffix" | "stagingBucket" | "defaults"
+  | "about"
+  | "firestoreLocation"
+  | "database"
+  | "namePrefix"
+  | "datasetSuffix"
+  | "stagingBucket"
+  | "deploymentBucket"
+  | "defaults"
 > {
   readonly name: string;
   readonly firestoreLocation: string;
@@ -135,6 +148,7 @@ export interface Environment extends Omit<
   readonly namePrefix: string;
   readonly datasetSuffix: string;
   readonly stagingBucket: string;
+  readonly deploymentBucket: string;
   readonly defaults: FunctionSize;
 }
 
@@ -143,6 +157,8 @@ export interface Environments {
   readonly names: readonly string[];
   /** The environment of a name, or the one that a pattern makes of it. Throws `DefinitionError` for an unknown one. */
   find(name: string): Environment;
+  /** The name in the file, or the pattern, that an environment's name is of. */
+  keyOf(name: string): string | undefined;
   /** Those that are there by a name of their own. */
   readonly named: readonly Environment[];
 }
@@ -157,15 +173,19 @@ export function parseEnvironments(value: unknown, where: string): Environments {
   for (const [name, entry] of entries) checkEntry(name, entry, where);
   const named = [...entries].filter(([name]) => NAME.test(name)).map(([name, entry]) => settled(name, entry));
   checkApart(named, where);
+  const keyOf = (name: string): string | undefined =>
+    entries.has(name) && NAME.test(name)
+      ? name
+      : [...entries.keys()].find((key) => PATTERN.test(key) && name.startsWith(key.slice(0, -1)));
   return {
     names: [...entries.keys()],
     named,
+    keyOf,
     find(name) {
-      const entry = entries.get(name);
-      if (entry !== undefined && NAME.test(name)) return settled(name, entry);
-      const pattern = [...entries.keys()].find((key) => PATTERN.test(key) && name.startsWith(key.slice(0, -1)));
-      const made = entries.get(pattern ?? "");
-      if (pattern === undefined || made === undefined || !NAME.test(name) || name.endsWith("-")) {
+      const key = keyOf(name);
+      const made = entries.get(key ?? "");
+      if (key === name && made !== undefined && NAME.test(name)) return settled(name, made);
+      if (made === undefined || !NAME.test(name) || name.endsWith("-")) {
         const hint = didYouMean(name, entries.keys()) ?? "the file has none";
         throw new DefinitionError(`no environment is called ${JSON.stringify(name)}`, { where, remedy: hint });
       }
@@ -177,7 +197,7 @@ export function parseEnvironments(value: unknown, where: string): Environments {
 
 function checkEntry(name: string, entry: Entry, where: string): void {
   if (PATTERN.test(name)) {
-    const set = (["namePrefix", "datasetSuffix", "database", "stagingBucket"] as const).find(
+    const set = (["namePrefix", "datasetSuffix", "database", "stagingBucket", "deploymentBucket"] as const).find(
       (field) => entry[field] !== undefined,
     );
     if (set === undefined) return;
@@ -218,6 +238,7 @@ function settled(name: string, entry: Entry): Environment {
     database: entry.database ?? (namePrefix === "" ? "(default)" : `sluice-${namePrefix.slice(0, -1)}`),
     firestoreLocation: entry.firestoreLocation ?? firestoreNear(entry.location),
     stagingBucket: entry.stagingBucket ?? `${entry.project}-${namePrefix}sluice-staging`,
+    deploymentBucket: entry.deploymentBucket ?? `${entry.project}-${namePrefix}sluice-deploy`,
     defaults: { ...DEFAULT_SIZE, ...definedOnly(entry.defaults) },
   };
 }

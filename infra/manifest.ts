@@ -53,6 +53,8 @@ const subscriptionSchema = z.strictObject({
   topic: z.string(),
   /** The function's own address is known once it is deployed; it is the audience of the token as well. */
   push: z.strictObject({ function: z.string(), path: z.string(), account: z.string() }),
+  /** What it cannot deliver is a dead letter already, and is not laid aside again. */
+  lastStop: z.literal(true).exactOptional(),
   labels,
 });
 
@@ -127,6 +129,8 @@ export const manifestSchema = z.strictObject({
   apis: z.array(z.string()),
   accounts: z.array(z.strictObject({ name: z.string(), email: z.string(), about: z.string() })),
   build: z.strictObject({ account: z.string() }),
+  /** Where functions' source is uploaded to, and where what was deployed last is kept. No function may read or write there. */
+  deployment: z.strictObject({ bucket: z.string() }),
   functions: z.array(functionSchema),
   topics: z.array(z.strictObject({ name: z.string(), labels })),
   /** How every subscription is set: our own, and those that gcloud's triggers make. */
@@ -179,6 +183,8 @@ export const manifestSchema = z.strictObject({
       location: z.string(),
       uniformAccess: z.literal(true),
       publicAccessPrevention: z.literal(true),
+      /** How long what was deleted or replaced can be had back; 0: not at all. */
+      softDeleteDays: z.int().nonnegative(),
       lifecycle: z.array(
         z.strictObject({
           action: z.enum(["Delete", "AbortIncompleteMultipartUpload"]),

@@ -1,4 +1,6 @@
 /** Functions: each a private HTTP function that runs one unit of the build. */
+import { ALERT_ON } from "../../lib/core/alert.ts";
+import type { Definitions } from "../../lib/core/definitions.ts";
 import type { Unit } from "../../lib/core/units.ts";
 import { sizeOf } from "../environments.ts";
 import type { Environment } from "../environments.ts";
@@ -10,8 +12,20 @@ import { deployedNameOf, functionNameOf, queueNameOf } from "../names.ts";
 type Functions = Manifest["functions"];
 
 /** Without secrets, which follow from the needs. */
-export function functionsOf(environment: Environment, units: readonly Unit[], accounts: Accounts): Functions {
-  const config = JSON.stringify(runtimeConfig(environment, accounts));
+export function functionsOf(
+  { alerts }: Pick<Definitions, "alerts">,
+  environment: Environment,
+  units: readonly Unit[],
+  accounts: Accounts,
+): Functions {
+  const common = runtimeConfig(environment, accounts);
+  const on = ALERT_ON.filter((type) => [...alerts.values()].some((alert) => alert.on.includes(type)));
+  const noticing = on.length === 0 ? common : { ...common, alerts: { on } };
+  const { name, consoleUrl } = environment;
+  const sending = { on, environment: name, ...(consoleUrl === undefined ? {} : { consoleUrl }) };
+  const config = JSON.stringify(noticing);
+  // Who sends says where from; the others need not change when that does.
+  const sender = on.length === 0 ? config : JSON.stringify({ ...common, alerts: sending });
   return units
     .map((unit): Functions[number] => {
       const { minInstances, maxInstances, concurrency, ...size } = sizeOf(environment, unit.id);
@@ -24,7 +38,7 @@ export function functionsOf(environment: Environment, units: readonly Unit[], ac
         kind: unit.kind,
         entryPoint: "sluice",
         runtime: environment.runtime,
-        env: { SLUICE_FUNCTION: functionNameOf(unit), SLUICE_CONFIG: config },
+        env: { SLUICE_FUNCTION: functionNameOf(unit), SLUICE_CONFIG: alone ? sender : config },
         ...size,
         concurrency: alone ? 1 : concurrency,
         minInstances: alone ? 0 : minInstances,

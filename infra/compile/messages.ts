@@ -1,7 +1,7 @@
 /** How messages travel: topics, subscriptions that push to functions, dead letters, the queue, and buckets' notifications. */
 import { bucketTopicOf, materializedTopicOf } from "../../lib/core/asset-key.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
-import { watchedBuckets } from "../../lib/core/subscriptions.ts";
+import { DEAD_LETTERS, watchedBuckets } from "../../lib/core/subscriptions.ts";
 import type { Unit } from "../../lib/core/units.ts";
 import type { Environment } from "../environments.ts";
 import type { Accounts } from "../iam/accounts.ts";
@@ -26,9 +26,10 @@ export function messagesOf(
   const named = (name: string): string => `${namePrefix}${name}`;
   const plans = units.flatMap((unit) => unit.subscriptions);
   const announced = [...definitions.assets.keys()].map(materializedTopicOf);
-  const topics = new Set([...plans.map(({ topic }) => topic), ...announced]);
+  const told = [...definitions.alerts.values()].flatMap(({ to }) => (to.kind === "topic" ? [to.topic] : []));
+  const topics = new Set([...plans.map(({ topic }) => topic), ...announced, ...told]);
   // One for all: a message says of itself which subscription it comes from.
-  const deadLetter = named("dead-letters");
+  const deadLetter = named(DEAD_LETTERS);
   const pushes = units.flatMap((unit) => {
     const taken = triggers === "eventarc" ? triggeringTopic(unit) : undefined;
     return unit.subscriptions
@@ -41,9 +42,18 @@ export function messagesOf(
         labels,
       }));
   });
+  const recorded = units
+    .filter(({ kind }) => kind === "reconcile")
+    .map((unit) => ({
+      name: named(`${DEAD_LETTERS}.${unit.kind}`),
+      topic: deadLetter,
+      push: { function: deployedNameOf(namePrefix, unit), path: `/${DEAD_LETTERS}`, account: accounts.push.email },
+      lastStop: true as const,
+      labels,
+    }));
   return {
     topics: [...topics].map((name) => ({ name: named(name), labels })).sort(byName),
-    subscriptions: pushes.sort(byName),
+    subscriptions: [...pushes, ...recorded].sort(byName),
     delivery: {
       ackDeadlineSeconds: 600,
       retentionSeconds: WEEK_S,

@@ -22,6 +22,11 @@ const MAX_PARTITIONS = 10_000;
 /** Eventarc's, for one location. */
 const MAX_TRIGGERS = 500;
 
+/** IAM's, for one policy: every member of every role counts. */
+const MAX_MEMBERS = 1_500;
+/** Cloud Storage's, for a name without dots. */
+const MAX_BUCKET_NAME = 63;
+
 /** As the author wrote them, and as the environment makes them. */
 export interface RefusalOptions {
   readonly authored: Definitions;
@@ -56,6 +61,10 @@ export function manifestRefusals(manifest: Manifest, environment: Environment): 
     ),
     ({ resource, role, member }) => `${member} has ${role} on gs://${resource.name}`,
   );
+  const policies = Map.groupBy(manifest.bindings, ({ resource }) => `${resource.kind} ${resource.name}`);
+  const longBuckets = manifest.buckets.filter(
+    ({ name: bucket }) => bucket.length > MAX_BUCKET_NAME && !bucket.includes("."),
+  );
   const names = [
     ...manifest.topics.map((topic) => ["topic", topic.name] as const),
     ...manifest.subscriptions.map((subscription) => ["subscription", subscription.name] as const),
@@ -87,6 +96,21 @@ export function manifestRefusals(manifest: Manifest, environment: Environment): 
         `prefixes for which ${who}`,
         'put them below one prefix, or use accounts: "asset"',
       ),
+    ),
+    ...[...policies].flatMap(([resource, bindings]) =>
+      tooMany(
+        bindings.length,
+        MAX_MEMBERS,
+        `roles in the policy of the ${resource}`,
+        'use accounts: "file" or "group"',
+      ),
+    ),
+    ...longBuckets.map(
+      ({ name: bucket }) =>
+        new DefinitionError(
+          `the bucket ${bucket} has ${bucket.length} characters, and Cloud Storage takes ${MAX_BUCKET_NAME}`,
+          { where, remedy: "use a shorter name for the environment, or say stagingBucket and deploymentBucket" },
+        ),
     ),
     ...names.flatMap(([what, text]) => {
       const fault = pubsubFault(text);

@@ -56,14 +56,28 @@ export function datasetsOf(definitions: Definitions, environment: Environment): 
     }));
 }
 
-/** Its lifecycle is a net behind the sweep, for staged files alone: what the history needs has no age. */
-export function bucketsOf({ stagingBucket, location, stagedObjectDays }: Environment): Manifest["buckets"] {
+/** Google copies a function's source when it is deployed. */
+const SOURCE_DAYS = 30;
+
+/** The staging bucket's lifecycle is a net behind the sweep, for staged files alone: what the history needs has no age. */
+export function bucketsOf(environment: Environment): Manifest["buckets"] {
+  const { stagingBucket, deploymentBucket, location, stagedObjectDays } = environment;
   return [
+    {
+      name: deploymentBucket,
+      location,
+      uniformAccess: true,
+      publicAccessPrevention: true,
+      softDeleteDays: 7,
+      lifecycle: [{ action: "Delete", ageDays: SOURCE_DAYS, matchesSuffix: [".zip"] }],
+      reasons: ["functions are deployed from it", "what was deployed last is kept there"],
+    },
     {
       name: stagingBucket,
       location,
       uniformAccess: true,
       publicAccessPrevention: true,
+      softDeleteDays: 0,
       lifecycle: [
         { action: "Delete", ageDays: stagedObjectDays, matchesSuffix: [".parquet", "/progress.json", "/receipt.json"] },
         { action: "AbortIncompleteMultipartUpload", ageDays: 7 },

@@ -80,7 +80,7 @@ function assertWhole(definitions: Definitions, manifest: Manifest): void {
   for (const { name } of accounts) assert.match(name, /^[a-z](?:[a-z0-9-]{4,28}[a-z0-9])$/);
   for (const { name } of schedules) assert.match(name, /^[A-Za-z0-9_-]{1,500}$/);
 
-  const topicNames = new Set(topics.map(({ name }) => name));
+  const topicNames = new Set([...topics.map(({ name }) => name), ...manifest.deadLetters.map(({ topic }) => topic)]);
   const functionOf = new Map(functions.map((made) => [made.name, made]));
   const emails = new Set(accounts.map(({ email }) => email));
   const may = new Set(
@@ -95,7 +95,7 @@ function assertWhole(definitions: Definitions, manifest: Manifest): void {
     assert.ok(emails.has(serviceAccount), name);
     const config = readConfig(env);
     assert.equal(config.project, manifest.environment.project);
-    assert.equal(config.stagingBucket, manifest.buckets[0]?.name);
+    assert.ok(manifest.buckets.some(({ name }) => name === config.stagingBucket));
     assert.equal(config.queue, manifest.queues[0]?.name);
     assert.ok(emails.has(config.taskAccount));
   }
@@ -216,14 +216,19 @@ describe("the manifest", () => {
     });
     assert.deepEqual(
       manifest.subscriptions.map(({ name }) => name),
-      ["asset.a.down.follows.materialized.a.up", "bucket.drops"],
+      ["asset.a.down.follows.materialized.a.up", "bucket.drops", "dead-letters.reconcile"],
     );
     assert.deepEqual(manifest.notifications, []);
     assert.ok(manifest.apis.includes("eventarc.googleapis.com"));
   });
 
   test("subscriptions are set as the transport needs it", () => {
-    const { delivery, deadLetters } = compiled(definitionsOf({})).manifest;
+    const { delivery, deadLetters, subscriptions } = compiled(definitionsOf({})).manifest;
+    // Dead letters are written down by reconcile, and do not go in circles.
+    assert.deepEqual(
+      subscriptions.map(({ topic, push, lastStop }) => [topic, push.function, push.path, lastStop]),
+      [["dead-letters", "reconcile", "/dead-letters", true]],
+    );
     assert.deepEqual(delivery, {
       ackDeadlineSeconds: 600,
       retentionSeconds: 604_800,

@@ -64,6 +64,18 @@ const table: readonly (readonly [
     /it has 2 scheduler jobs in europe-west1, and 1 are the most \(let assets follow their upstreams by eager\(\)/,
   ],
   [
+    "more roles than one policy holds",
+    many(760),
+    { accounts: "asset", quotas: { serviceAccounts: 2_000 } },
+    /it has 15\d\d roles in the policy of the bucket own-project-sluice-staging, and 1500 are the most \(use accounts: "file" or "group"\)/,
+  ],
+  [
+    "buckets with names that are too long",
+    many(1),
+    { project: "a-project-of-thirty-characters", namePrefix: "sixteen-letters-", stagingBucket: "s".repeat(64) },
+    /the bucket s{64} has 64 characters, and Cloud Storage takes 63/,
+  ],
+  [
     "more triggers than Eventarc has",
     many(501),
     { triggers: "eventarc" },
