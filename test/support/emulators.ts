@@ -5,8 +5,8 @@
 import { execFileSync, spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, globSync, realpathSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { freePort } from "./free-port.ts";
@@ -59,13 +59,8 @@ function findEmulator(kind: EmulatorKind): Found {
   } catch {
     return { missing: "java is not on the PATH: install a Java 17 runtime for Google's emulators" };
   }
-  let sdk: string;
-  try {
-    sdk = execFileSync("gcloud", ["info", "--format=value(installation.sdk_root)"], {
-      encoding: "utf8",
-      stdio: ["ignore", "pipe", "ignore"],
-    }).trim();
-  } catch {
+  const sdk = sdkRoot();
+  if (sdk === undefined) {
     return { missing: "gcloud is not on the PATH: install the Google Cloud CLI for its emulators" };
   }
   if (kind === "firestore") {
@@ -80,6 +75,24 @@ function findEmulator(kind: EmulatorKind): Found {
   const [jar] = globSync(join(sdk, "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*-all.jar"));
   if (jar === undefined) return { missing: "gcloud lacks the component: install pubsub-emulator" };
   return { command: "java", args: (port) => ["-jar", jar, "--host=127.0.0.1", `--port=${port}`] };
+}
+
+/** Where the Google Cloud CLI lies. Most often that is told by its own path; asking it takes a second. */
+function sdkRoot(): string | undefined {
+  const [own] = (process.env["PATH"] ?? "").split(delimiter).flatMap((folder) => {
+    const program = join(folder, "gcloud");
+    return existsSync(program) ? [dirname(dirname(realpathSync(program)))] : [];
+  });
+  if (own === undefined) return undefined;
+  if (existsSync(join(own, "platform"))) return own;
+  try {
+    return execFileSync("gcloud", ["info", "--format=value(installation.sdk_root)"], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    }).trim();
+  } catch {
+    return undefined;
+  }
 }
 
 async function start(command: string, args: (port: number) => string[]): Promise<Emulator> {

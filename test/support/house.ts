@@ -70,7 +70,7 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     remedy: "A factory composes definitions of lib/core over lib/ports: use a port, or move the rule into lib/core.",
   },
   "lib/local": {
-    rooms: ["lib/core", "lib/ports", "lib/local/system-clock"],
+    rooms: ["lib/core", "lib/ports", "lib/local/system-clock", "lib/local/http-webhooks"],
     packages: ["@duckdb/node-api", "chokidar", "re2js", "zod"],
     node: true,
     remedy: "An adapter knows core, ports and its own SDK; whatever joins several of them belongs into lib/cli.",
@@ -81,6 +81,12 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     packages: [],
     node: true,
     remedy: "The machine's clock and chance need nothing but Node.",
+  },
+  "lib/local/http-webhooks": {
+    rooms: ["lib/core", "lib/ports"],
+    packages: [],
+    node: true,
+    remedy: "A webhook is a POST, on one machine and in the cloud alike: it needs nothing but Node.",
   },
   "lib/gcp": {
     rooms: ["lib/core", "lib/ports"],
@@ -115,7 +121,7 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     remedy: "Load the cloud where it is used: `const { … } = await import(…)`, so that local work never loads its SDK.",
   },
   "lib/cloud": {
-    rooms: ["lib/core", "lib/ports", "lib/runtime", "lib/gcp", "lib/local/system-clock"],
+    rooms: ["lib/core", "lib/ports", "lib/runtime", "lib/gcp", "lib/local/system-clock", "lib/local/http-webhooks"],
     packages: ["@google-cloud/functions-framework", "zod"],
     node: true,
     computed: true,
@@ -123,10 +129,11 @@ export const HOUSE: Readonly<Record<string, Room>> = {
       "The entry of deployed functions: it joins the runtime and the adapters of lib/gcp, which load their SDKs when used.",
   },
   infra: {
-    rooms: ["lib/core"],
-    packages: ["zod", "esbuild"],
+    rooms: ["lib/core", "lib/ports"],
+    packages: ["zod", "esbuild", "fflate"],
     node: true,
-    remedy: "infra/ turns definitions into plans: import from lib/core only, and let lib/cli hand in the rest.",
+    remedy:
+      "infra/ turns definitions into plans: import from lib/core, take the clock as lib/ports has it, and let lib/cli hand in the rest.",
   },
   ...Object.fromEntries(PURE_INFRA.map((file) => [file, PURE_INFRA_ROOM])),
   functions: {

@@ -13,7 +13,7 @@ import type { LoadedModule } from "../../lib/core/collect.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import type { RunDocument } from "../../lib/core/documents.ts";
 import type { StoredEvent } from "../../lib/core/events.ts";
-import { watchedBuckets } from "../../lib/core/subscriptions.ts";
+import { DEAD_LETTERS, watchedBuckets } from "../../lib/core/subscriptions.ts";
 import { bigqueryClient } from "../../lib/gcp/bigquery-client.ts";
 import { bigqueryWarehouse } from "../../lib/gcp/bigquery-warehouse.ts";
 import { firestoreClient } from "../../lib/gcp/firestore-client.ts";
@@ -34,7 +34,7 @@ import { pubsubRest } from "./local-cloud/pubsub-rest.ts";
 import type { PubsubRest, PulledMessage } from "./local-cloud/pubsub-rest.ts";
 import { supervisor } from "./local-cloud/supervisor.ts";
 import type { Supervisor } from "./local-cloud/supervisor.ts";
-import { DEAD_LETTERS, datasetsOf, wire } from "./local-cloud/wiring.ts";
+import { datasetsOf, wire } from "./local-cloud/wiring.ts";
 import { everyPage } from "./pages.ts";
 import { leftoversIn } from "./leftovers.ts";
 import { temporaryProject } from "./sluice-command.ts";
@@ -72,6 +72,8 @@ export interface LocalCloud {
   announceAgain(uri: string): Promise<void>;
   /** Until it is called again with `true`, buckets announce nothing: their notifications get lost. */
   announcing(on: boolean): void;
+  /** A subscription of an older deployment pushes to this path of a function still. */
+  pushStale(path: string, functionName: string): void;
   /** What the scheduler sends to the function `reconcile`. */
   tick(): Promise<void>;
   /** The real gcloud, against this cloud's Pub/Sub. */
@@ -162,7 +164,7 @@ async function open(
     const made = supervisor(dist, { SLUICE_FUNCTION: name, SLUICE_CONFIG: config });
     functions.set(name, made);
     for (const plan of unit.subscriptions) byPath.set(`/${plan.name}`, made);
-    if (unit.kind === "reconcile") byPath.set(`/${name}`, made);
+    if (unit.kind === "reconcile") for (const path of [name, DEAD_LETTERS]) byPath.set(`/${path}`, made);
   }
   const door = await openFrontDoor((path) => byPath.get(path));
   closing.push(async () => {
@@ -239,6 +241,11 @@ async function open(
     },
     announcing(on) {
       announces = on;
+    },
+    pushStale(path, name) {
+      const made = functions.get(name);
+      if (made === undefined) throw new Error(`there is no function ${name}`);
+      byPath.set(path, made);
     },
     tick,
     gcloud,

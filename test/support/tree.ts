@@ -4,7 +4,7 @@ import { join, relative, sep } from "node:path";
 /** The root of the repository. */
 export const ROOT = join(import.meta.dirname, "..", "..");
 
-const NOT_OURS: readonly string[] = ["node_modules", ".git", "dist", ".sluice"];
+const NOT_OURS: readonly string[] = ["node_modules", ".git", "dist", "dist-package", ".sluice"];
 
 /** Every file below a folder of the repository, by name, with `/` between the parts; none when there is no such folder. */
 export function filesBelow(folder: string): string[] {

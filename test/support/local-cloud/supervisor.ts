@@ -24,7 +24,8 @@ interface Life {
   readonly listening: Promise<void>;
 }
 
-export function supervisor(dist: string, env: Readonly<Record<string, string>>): Supervisor {
+/** `target` is the name that the function is exported by. */
+export function supervisor(dist: string, env: Readonly<Record<string, string>>, target = "sluice"): Supervisor {
   let life: Promise<Life> | undefined;
   let count = 0;
   let written = "";
@@ -46,7 +47,7 @@ export function supervisor(dist: string, env: Readonly<Record<string, string>>):
       const surplus = written.length - KEPT_CHARS;
       if (surplus > 0) written = written.slice(written.indexOf("\n", surplus) + 1);
     };
-    const process = startFunction(await freePort(), { source: dist, env, onOutput });
+    const process = startFunction(await freePort(), { source: dist, target, env, onOutput });
     const listening = process.listening();
     listening.catch(() => process.kill());
     return { process, listening };

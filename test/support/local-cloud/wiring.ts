@@ -1,12 +1,10 @@
 /** What a deployment makes between functions: topics, push subscriptions and the notifications of buckets. */
 import { bucketTopicOf, jobTopicOf, materializedTopicOf, sensorTopicOf, topicOf } from "../../../lib/core/asset-key.ts";
 import type { Definitions } from "../../../lib/core/definitions.ts";
-import { watchedBuckets } from "../../../lib/core/subscriptions.ts";
+import { DEAD_LETTERS, watchedBuckets } from "../../../lib/core/subscriptions.ts";
 import type { SubscriptionPlan } from "../../../lib/core/subscriptions.ts";
 import type { PubsubRest } from "./pubsub-rest.ts";
 
-/** A topic with one pull subscription of the same name, for what no function takes. */
-export const DEAD_LETTERS = "dead-letters";
 /** As many as can be: a function that is killed over a message refuses it as well. */
 const MAX_ATTEMPTS = 100;
 
@@ -22,6 +20,11 @@ export async function wire(options: {
   const { project, definitions, plans, pubsub, doorUrl, storageUrl } = options;
   await Promise.all([...topicsOf(definitions), DEAD_LETTERS].map((topic) => pubsub.createTopic(topic)));
   await pubsub.subscribe({ name: DEAD_LETTERS, topic: DEAD_LETTERS });
+  await pubsub.subscribe({
+    name: `${DEAD_LETTERS}.reconcile`,
+    topic: DEAD_LETTERS,
+    endpoint: `${doorUrl}/${DEAD_LETTERS}`,
+  });
   const deadLetters = { topic: DEAD_LETTERS, maxAttempts: MAX_ATTEMPTS };
   await Promise.all(
     plans.map(({ name, topic }) => pubsub.subscribe({ name, topic, endpoint: `${doorUrl}/${name}`, deadLetters })),
