@@ -1,4 +1,6 @@
 /** The authors' API, and nothing else. */
+export { alert, pubsubTopic, webhook } from "./core/alert.ts";
+export type { AlertDefinition, AlertOn, AlertOptions, AlertTarget, WebhookFormat } from "./core/alert.ts";
 export { asset, dependsOn } from "./core/asset.ts";
 export type {
   AssetDefinition,
@@ -33,12 +35,14 @@ export type {
   VersionContext,
   WriteContext,
 } from "./core/custom-io-manager.ts";
-export type { BaseContext, Log, RetryPolicy } from "./core/definition.ts";
+export type { BaseContext, Log, RetryPolicy, RetryRule } from "./core/definition.ts";
+export type { Duration } from "./core/duration.ts";
 export { bytes, decimal, json } from "./core/column-schemas.ts";
 export { DefinitionError, PermanentError, RetryableError } from "./core/errors.ts";
 export { combineResponses, filterResponse } from "./core/factory-response.ts";
 export type { AssetFactoryResponse } from "./core/factory-response.ts";
 export type { CheckAnswer, CheckContext } from "./core/function-check.ts";
+export type { FreshnessPolicy } from "./core/freshness.ts";
 export { Interval } from "./core/interval.ts";
 export { bigqueryTable } from "./core/io-manager.ts";
 export type { BigqueryTable, BigqueryTableOptions, IoManager, StoreManager } from "./core/io-manager.ts";
@@ -55,6 +59,8 @@ export type { PartitionMapping } from "./core/partition-mapping.ts";
 export { partition } from "./core/placeholders.ts";
 export { daily, hourly, monthly, staticPartitions, timePartitions, weekly } from "./core/partitions.ts";
 export type { Partition, PartitionsDefinition } from "./core/partitions.ts";
+export { pool } from "./core/pool.ts";
+export type { PoolDefinition, PoolOptions } from "./core/pool.ts";
 export { bigquery, gcs, resource, secret } from "./core/resources.ts";
 export type {
   BigQueryResource,

@@ -15,6 +15,7 @@ const SOURCES: Readonly<Record<string, string>> = {
   "functions/visits.ts": "test/support/visits.ts",
   "test/visits.test.ts": "test/testing/run-in-memory.test.ts",
   "functions/crm.ts": "test/e2e/external.test.ts",
+  "functions/policies.ts": "test/support/policies.ts",
   "functions/releases.ts": "test/e2e/observable.test.ts",
   "functions/renamed.ts": "test/e2e/previous-keys.test.ts",
 };

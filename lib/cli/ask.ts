@@ -9,10 +9,14 @@ export function canAsk(): boolean {
 
 /** Whether the answer was yes. Rejects when the signal is aborted. */
 export async function ask(question: string, signal: AbortSignal): Promise<boolean> {
+  return /^y(es)?$/i.test(await askText(`${question} [y/N]`, signal));
+}
+
+/** The answer, without blanks around it. Rejects when the signal is aborted. */
+export async function askText(question: string, signal: AbortSignal): Promise<string> {
   const lines = createInterface({ input: stdin, output: stderr });
   try {
-    const answer = await lines.question(`${question} [y/N] `, { signal });
-    return /^y(es)?$/i.test(answer.trim());
+    return (await lines.question(`${question} `, { signal })).trim();
   } finally {
     lines.close();
   }

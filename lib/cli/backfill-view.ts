@@ -3,10 +3,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { stderr } from "node:process";
 import { endedRuns, remainingMs } from "../core/backfill.ts";
 import type { BackfillDocument } from "../core/documents.ts";
+import { paceOf } from "./elsewhere.ts";
 import type { Shell } from "./shell.ts";
 import { plain } from "./shell.ts";
 import { countText, durationText } from "./tables.ts";
-import type { ReadableStore } from "./workbench.ts";
+import type { Workbench } from "./workbench.ts";
 
 /** Partitions that nothing is left to do about. */
 export function doneOf({ counts }: BackfillDocument): number {
@@ -70,7 +71,7 @@ const LINE_EVERY_MS = 5_000;
 /** Shows it until it has ended: a bar in a terminal, else a line now and then. Rejects when the shell is interrupted. */
 export async function followBackfill(
   shell: Shell,
-  store: ReadableStore,
+  bench: Pick<Workbench, "store" | "deployment">,
   id: string,
   now: () => number,
 ): Promise<BackfillDocument> {
@@ -79,7 +80,7 @@ export async function followBackfill(
   let linedAt = now();
   try {
     for (;;) {
-      const backfill = await store.get("backfill", id);
+      const backfill = await bench.store.get("backfill", id);
       if (backfill === undefined) throw new Error(`the backfill ${id} has gone`);
       for (const { partition, runId, reason } of backfill.failures) {
         if (shown.has(runId)) continue;
@@ -94,7 +95,7 @@ export async function followBackfill(
         shell.print(progressText(backfill, now()));
         linedAt = now();
       }
-      await pause(LOOK_EVERY_MS, undefined, { signal: shell.signal });
+      await pause(paceOf(bench, LOOK_EVERY_MS), undefined, { signal: shell.signal });
     }
   } finally {
     bar?.close();

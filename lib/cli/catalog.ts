@@ -9,6 +9,7 @@ import type { Collected } from "../core/collect.ts";
 import type { Definitions } from "../core/definitions.ts";
 import { messageOf } from "../core/errors.ts";
 import type { JobDefinition } from "../core/job.ts";
+import type { FreshnessPolicy } from "../core/freshness.ts";
 import { storedBelow } from "../core/parquet-files.ts";
 import { originOf } from "../core/previous-keys.ts";
 import type { SensorDefinition } from "../core/sensor.ts";
@@ -81,6 +82,11 @@ const assetSchema = z.object({
   automation: automationSchema.exactOptional(),
   /** The multi-asset that makes it, and what its code calls it. */
   multi: z.object({ name: text, output: text }).exactOptional(),
+  pool: text.exactOptional(),
+  /** As its definition was checked. */
+  freshness: z.custom<FreshnessPolicy>((value) => typeof value === "object").exactOptional(),
+  /** How old the message may be that asks for a run, such as `6h`. */
+  maxEventAge: text.exactOptional(),
   codeVersion: text.exactOptional(),
   checks: z.array(checkSchema),
   needs: z.array(needSchema),

@@ -167,6 +167,20 @@ export async function dev(shell: Shell, { port }: { readonly port?: number }): P
         await switchSensor({ events, clock, random }, name, status);
         return {};
       },
+      async operate(request) {
+        const { operations } = runtime;
+        switch (request.what) {
+          case "cancel":
+            return { answer: await operations.cancel(request.run, request.reason) };
+          case "pause":
+            return { answer: await operations.pause(request.asset, request.reason) };
+          case "resume":
+            return { answer: await operations.resume(request.asset) };
+          case "replay-dead-letter":
+            return { answer: await operations.replayDeadLetter(request.deadLetter) };
+        }
+      },
+      changes: async (table) => ({ changes: (await warehouse.changes(table)) ?? null }),
       settle: async () => ({ settled: await isIdleWithin(platform, SETTLE_ANSWER_MS) }),
     };
   }

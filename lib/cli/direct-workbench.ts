@@ -4,10 +4,13 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Collected } from "../core/collect.ts";
 import { PermanentError, messageOf } from "../core/errors.ts";
+import type { DuckdbWarehouse } from "../local/duckdb/warehouse.ts";
 import type { FolderObjectStore } from "../local/folder-object-store.ts";
 import { openSqliteEventStore } from "../local/sqlite-event-store.ts";
 import type { SqliteEventStore } from "../local/sqlite-event-store.ts";
 import { systemClock, systemRandom } from "../local/system-clock.ts";
+import { cancelRun, pauseAsset, resumeAsset } from "../runtime/operations.ts";
+import type { Desk } from "../runtime/operations.ts";
 import { catalogOf } from "./catalog.ts";
 import { functionsLoader } from "./load-functions.ts";
 import type { Platform } from "./platform.ts";
@@ -23,6 +26,7 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
   let loading: Promise<Collected> | undefined;
   let opening: Promise<{ readonly platform: Platform; readonly sweeper: Sweeper }> | undefined;
   let reading: SqliteEventStore | undefined;
+  let looking: Promise<DuckdbWarehouse> | undefined;
   const onError = (error: unknown): void => warn(messageOf(error));
 
   const load = (): Promise<Collected> => (loading ??= functionsLoader(project).load());
@@ -53,6 +57,18 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
     sensors: async () => (await readStore()).sensors(),
   };
 
+  /** Several processes may share the history, so that this works beside one that has all the rest open. */
+  const withDesk = async <T>(work: (desk: Desk) => Promise<T>): Promise<T> => {
+    const { definitions } = await load();
+    await mkdir(home, { recursive: true });
+    const events = openSqliteEventStore({ file: join(home, "events.sqlite") });
+    try {
+      return await work({ events, clock: systemClock(), random: systemRandom(), definitions: () => definitions });
+    } finally {
+      events.close();
+    }
+  };
+
   return {
     remote: false,
     store,
@@ -70,15 +86,7 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
     },
 
     async query(sql, signal) {
-      const { folderObjectStore } = await import("../local/folder-object-store.ts");
-      const { openDuckdbWarehouse } = await import("../local/duckdb/warehouse.ts");
-      await mkdir(home, { recursive: true });
-      const clock = systemClock();
-      const { resolveUri } = folderObjectStore({ root: join(home, "buckets"), clock });
-      const file = join(home, "warehouse.duckdb");
-      const warehouse = await openDuckdbWarehouse({ file, resolveUri, clock }).catch((error: unknown) =>
-        explainLock(error, home),
-      );
+      const warehouse = await openWarehouse(home);
       const close = (): Promise<void> => warehouse.close();
       try {
         const { columns, rows } = await warehouse.query(sql, { signal });
@@ -87,6 +95,16 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
         await close();
         throw error;
       }
+    },
+
+    tables: {
+      // One clock for all.
+      slackMs: 0,
+      async changes(table) {
+        if (opening !== undefined) return (await opening).platform.warehouse.changes(table);
+        if (!existsSync(join(home, "warehouse.duckdb"))) return undefined;
+        return (await (looking ??= openWarehouse(home))).changes(table);
+      },
     },
 
     async switchSensor(name, status) {
@@ -98,18 +116,36 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
       }
     },
 
+    operations: {
+      cancel: (run, reason) => withDesk((desk) => cancelRun(desk, run, reason)),
+      pause: (asset, reason) => withDesk((desk) => pauseAsset(desk, asset, reason)),
+      resume: (asset) => withDesk((desk) => resumeAsset(desk, asset)),
+      replayDeadLetter: async (id) => (await working()).runtime.operations.replayDeadLetter(id),
+    },
+
     async settle() {
       await (await working()).settle();
     },
 
     async close() {
       reading?.close();
+      await (await looking?.catch(() => undefined))?.close();
       const opened = await opening?.catch(() => undefined);
       if (opened === undefined) return;
       await opened.sweeper.stop();
       await opened.platform.close(GRACE_MS);
     },
   };
+}
+
+async function openWarehouse(home: string): Promise<DuckdbWarehouse> {
+  const { folderObjectStore } = await import("../local/folder-object-store.ts");
+  const { openDuckdbWarehouse } = await import("../local/duckdb/warehouse.ts");
+  await mkdir(home, { recursive: true });
+  const clock = systemClock();
+  const { resolveUri } = folderObjectStore({ root: join(home, "buckets"), clock });
+  const file = join(home, "warehouse.duckdb");
+  return openDuckdbWarehouse({ file, resolveUri, clock }).catch((error: unknown) => explainLock(error, home));
 }
 
 /** Stores what is streamed in under `gs://bucket/name`. */

@@ -3,10 +3,14 @@ import { join } from "node:path";
 import { env } from "node:process";
 import type { Definitions } from "../core/definitions.ts";
 import { PermanentError } from "../core/errors.ts";
-import { previousSubscriptions, subscriptionsOf } from "../core/subscriptions.ts";
+import { EVENT_VERSION } from "../core/events.ts";
+import { shortHash } from "../core/hash.ts";
+import type { DeadLetterMessage } from "../core/dead-letter.ts";
+import { DEAD_LETTERS, deadLetterPlan, previousSubscriptions, subscriptionsOf } from "../core/subscriptions.ts";
 import type { SubscriptionPlan } from "../core/subscriptions.ts";
-import { openLocalBus } from "../local/local-bus.ts";
-import type { LocalBus } from "../local/local-bus.ts";
+import { httpWebhooks } from "../local/http-webhooks.ts";
+import { deadLetterAttributes, openLocalBus } from "../local/local-bus.ts";
+import type { Copy, DeadLetter, LocalBus, Subscription } from "../local/local-bus.ts";
 import { openSqliteEventStore } from "../local/sqlite-event-store.ts";
 import type { SqliteEventStore } from "../local/sqlite-event-store.ts";
 import { systemClock, systemRandom } from "../local/system-clock.ts";
@@ -55,13 +59,14 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     file: join(home, "messages.sqlite"),
     clock,
     random,
-    subscriptions: () => plans().list,
+    subscriptions: () => plans().subscriptions,
     async push(subscription, envelope) {
       const plan = plans().byName.get(subscription.name);
       if (plan === undefined) return "nack";
       await runtime.receive(plan.consumer, { body: envelope });
       return "ack";
     },
+    onAside: (copy) => void recordAside(copy).catch((error: unknown) => onError?.(error)),
     ...(onError === undefined ? {} : { onError }),
   });
   const runtime = createRuntime({
@@ -70,15 +75,25 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     events,
     bus,
     secrets,
+    webhooks: httpWebhooks(),
     clock,
     random,
     definitions,
     settings: { ...LOCAL_SETTINGS, ...settings },
     ...(holdLeases === undefined ? {} : { holdLeases }),
   });
+  // What died while nobody could write it down.
+  for (const dead of bus.deadLetters({ limit: MOST_DEAD })) await runtime.operations.recordDeadLetter(messageOf(dead));
   // No execution of another process can be alive.
   await runtime.releaseAbandoned();
   await runtime.adoptPreviousKeys();
+
+  async function recordAside({ topic, messageId, subscription }: Copy): Promise<void> {
+    const reason = `nothing takes messages of ${subscription} (any more): it is kept, and delivered when something does`;
+    const id = `aside-${shortHash([subscription, messageId])}`;
+    const refused = { type: "message.refused", topic, messageId, reason } as const;
+    await events.append([{ v: EVENT_VERSION, id, at: clock.now(), ...refused }]);
+  }
 
   return {
     events,
@@ -115,21 +130,37 @@ function variableOf(secret: string): string {
   return secret.toUpperCase().replaceAll("-", "_");
 }
 
+/** Beyond this, the oldest are in the file of the bus alone. */
+const MOST_DEAD = 1_000;
+
+/** As the bus itself passes it on. */
+function messageOf(dead: DeadLetter): DeadLetterMessage {
+  const { payload, messageId, publishedAt } = dead;
+  return {
+    messageId,
+    publishedAt,
+    data: payload.data,
+    attributes: { ...payload.attributes, ...deadLetterAttributes(dead) },
+  };
+}
+
 interface Plans {
-  readonly list: readonly SubscriptionPlan[];
+  readonly subscriptions: readonly Subscription[];
   readonly byName: ReadonlyMap<string, SubscriptionPlan>;
 }
 
 /** The bus asks at every message and poll; the answer changes only with the definitions. */
 function planner(definitions: () => Definitions): () => Plans {
   let of: Definitions | undefined;
-  let plans: Plans = { list: [], byName: new Map() };
+  let plans: Plans = { subscriptions: [], byName: new Map() };
   return () => {
     const now = definitions();
     if (now !== of) {
       of = now;
       const list = [...subscriptionsOf(now), ...previousSubscriptions(now)];
-      plans = { list, byName: new Map(list.map((plan) => [plan.name, plan])) };
+      // What takes the dead letters has none of its own: they would go in circles.
+      const subscriptions = [...list.map((plan) => ({ ...plan, deadLetterTopic: DEAD_LETTERS })), deadLetterPlan];
+      plans = { subscriptions, byName: new Map([...list, deadLetterPlan].map((plan) => [plan.name, plan])) };
     }
     return plans;
   };

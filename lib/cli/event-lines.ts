@@ -69,6 +69,7 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       return { text: `started (${causeText(event.cause)}${again})`, style: "dim" };
     }
     case "run.coalesced":
+      if (event.reason !== undefined) return { text: `waits: ${event.reason}`, style: "dim" };
       return { text: "waits for the run that holds the partition", style: "dim" };
     case "run.parked": {
       const until = clockText(event.wakeAt);
@@ -79,13 +80,23 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       return { text: `starts over: ${event.reason}`, style: "yellow" };
     case "run.succeeded": {
       const minor = event.kind === "job" ? {} : { minor: true as const };
-      const text = `succeeded${since(event.at, run)}${metadataText(event.metadata)}`;
-      return { text, style: "green", details: longMetadata(event.metadata), ...minor };
+      const said = event.reason === undefined ? "" : `: ${event.reason}`;
+      const text = `succeeded${since(event.at, run)}${said}${metadataText(event.metadata)}`;
+      const shown = event.reason === undefined ? minor : {};
+      return { text, style: "green", details: longMetadata(event.metadata), ...shown };
     }
     case "run.skipped":
       return { text: `skipped: ${event.reason}`, style: "dim" };
     case "run.failed":
       return { text: `failed: ${event.reason}`, style: "red" };
+    case "run.cancel-requested":
+      return { text: `is to be canceled${event.reason === undefined ? "" : `: ${event.reason}`}`, style: "yellow" };
+    case "run.canceled":
+      return { text: `canceled: ${event.reason}${jobsText(event.jobs)}`, style: "yellow" };
+    case "asset.paused":
+      return { text: `paused${event.reason === undefined ? "" : `: ${event.reason}`}`, style: "yellow" };
+    case "asset.resumed":
+      return { text: "goes on after its pause", style: "cyan" };
     case "check.evaluated": {
       const { check, passed, blocking, severity, message, metadata = {} } = event.result;
       const said = { details: metadata };
@@ -103,7 +114,8 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
         const text = `reported${version}${table}${metadataText(event.metadata)}`;
         return { text, style: "green", details: longMetadata(event.metadata) };
       }
-      const text = `materialized${rows}${since(event.at, run)}${table}`;
+      const back = event.rolledBackFrom === undefined ? "" : `, rolled back from ${event.rolledBackFrom}`;
+      const text = `materialized${rows}${since(event.at, run)}${table}${back}`;
       return { text, style: "green", details: event.metadata ?? {} };
     }
     case "observed": {
@@ -148,6 +160,18 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       const text = `backfill ${event.backfill} ended: ${succeeded} succeeded, ${skipped} skipped, ${failed} failed, ${passedOver} passed over`;
       return { text, style: failed > 0 ? "red" : "green" };
     }
+    case "freshness.failed":
+      return { text: `is late: ${event.reason}`, style: "red" };
+    case "freshness.restored":
+      return { text: `is fresh again: ${event.reason}`, style: "green" };
+    case "alert.sent": {
+      const told = event.count === 1 ? "" : ` (${event.count} times)`;
+      return { text: `alert ${event.alert} was sent: ${event.about}${told}`, style: "dim" };
+    }
+    case "alert.failed": {
+      const tries = countText(event.attempts, "attempt");
+      return { text: `alert ${event.alert} could not be sent in ${tries}: ${event.reason}`, style: "red" };
+    }
     case "partition.sealed":
       return { text: "sealed: its objects may be deleted, and it takes no more runs" };
     case "partition.unsealed":
@@ -162,6 +186,13 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       return { text: `dropped ${event.table}: ${event.reason}` };
     case "message.refused":
       return { text: `refused a message on ${event.topic}: ${event.reason}`, style: "yellow" };
+    case "message.dead-lettered": {
+      const why = event.reason === undefined ? "" : `: ${event.reason}`;
+      const text = `dead letter ${event.deadLetter} of ${event.subscription} after ${countText(event.attempts, "attempt")}${why}`;
+      return { text, style: "red" };
+    }
+    case "message.replayed":
+      return { text: `dead letter ${event.deadLetter} was published again on ${event.topic}`, style: "cyan" };
     case "log": {
       const styles: Partial<Record<typeof event.level, Style>> = { debug: "dim", warn: "yellow", error: "red" };
       const style = styles[event.level];
@@ -169,6 +200,12 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       return { text, details: longMetadata(event.fields), ...(style === undefined ? {} : { style }) };
     }
   }
+}
+
+function jobsText(jobs: Extract<SluiceEvent, { readonly type: "run.canceled" }>["jobs"] = []): string {
+  return jobs
+    .map(({ jobId, outcome }) => `; the warehouse job ${jobId} ${outcome === "stopped" ? "was stopped" : "had ended"}`)
+    .join("");
 }
 
 function causeText(cause: Cause): string {
@@ -190,6 +227,8 @@ function causeText(cause: Cause): string {
       return `by backfill ${cause.id}`;
     case "dependent":
       return `for ${cause.asset}`;
+    case "replay":
+      return `again, as run ${cause.run}`;
     case "job":
       return `by ${cause.job}`;
   }
@@ -216,6 +255,10 @@ const ALL_TYPES: Readonly<Record<EventType, true>> = {
   "run.succeeded": true,
   "run.skipped": true,
   "run.failed": true,
+  "run.cancel-requested": true,
+  "run.canceled": true,
+  "asset.paused": true,
+  "asset.resumed": true,
   "check.evaluated": true,
   materialized: true,
   observed: true,
@@ -228,6 +271,10 @@ const ALL_TYPES: Readonly<Record<EventType, true>> = {
   "backfill.cancelled": true,
   "backfill.resumed": true,
   "backfill.ended": true,
+  "freshness.failed": true,
+  "freshness.restored": true,
+  "alert.sent": true,
+  "alert.failed": true,
   "partition.sealed": true,
   "partition.unsealed": true,
   "object.deleted": true,
@@ -235,6 +282,8 @@ const ALL_TYPES: Readonly<Record<EventType, true>> = {
   "object.refused": true,
   "table.dropped": true,
   "message.refused": true,
+  "message.dead-lettered": true,
+  "message.replayed": true,
   log: true,
 };
 // The keys of the record are exactly the types.

@@ -1,6 +1,7 @@
 /** Shows what a request causes while it happens, until it is over. */
 import { setTimeout as pause } from "node:timers/promises";
 import type { RunDocument } from "../core/documents.ts";
+import { paceOf } from "./elsewhere.ts";
 import { eventTexts, liveLine } from "./event-lines.ts";
 import type { Shell } from "./shell.ts";
 import { trailOf } from "./trail.ts";
@@ -53,7 +54,7 @@ export function follow(shell: Shell, bench: Workbench, from: string | undefined,
       const over = await isOver();
       await look();
       if (over) return;
-      await pause(LOOK_EVERY_MS, undefined, { signal: shell.signal });
+      await pause(paceOf(bench, LOOK_EVERY_MS), undefined, { signal: shell.signal });
     }
   };
 

@@ -2,7 +2,7 @@
 import { systemClock, systemRandom } from "../local/system-clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Secrets } from "../ports/secrets.ts";
-import type { Warehouse } from "../ports/warehouse.ts";
+import type { TableHistory, Warehouse } from "../ports/warehouse.ts";
 import type { Datasets } from "../gcp/bigquery-datasets.ts";
 import { environmentSecret } from "./engine.ts";
 import { given } from "./gcp-address.ts";
@@ -34,7 +34,7 @@ export interface GcpWarehouseOptions extends GcpAddress {
   readonly maximumBytesBilled: number;
 }
 
-export async function gcpWarehouse(options: GcpWarehouseOptions): Promise<Warehouse> {
+export async function gcpWarehouse(options: GcpWarehouseOptions): Promise<Warehouse & TableHistory> {
   const { project, location, endpoints, maximumBytesBilled } = options;
   const { bigqueryClient } = await import("../gcp/bigquery-client.ts");
   const { bigqueryWarehouse } = await import("../gcp/bigquery-warehouse.ts");

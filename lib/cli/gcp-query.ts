@@ -32,13 +32,17 @@ export async function gcpQuery(warehouse: Warehouse, sql: string, signal: AbortS
 }
 
 /** What makes no sense in a history that is kept for runs against Google Cloud. */
-export function refusingHome(home: string): Pick<Workbench, "publish" | "put" | "switchSensor" | "settle"> {
+export function refusingHome(
+  home: string,
+): Pick<Workbench, "publish" | "put" | "tables" | "switchSensor" | "operations" | "settle"> {
   const refuse = async (): Promise<never> => {
     throw new UsageError(
       `${home} holds runs against Google Cloud: materialize with --target gcp, or leave --home out to work locally`,
     );
   };
-  return { publish: refuse, put: refuse, switchSensor: refuse, settle: refuse };
+  const operations = { cancel: refuse, pause: refuse, resume: refuse, replayDeadLetter: refuse };
+  const tables = { changes: refuse, slackMs: 0 };
+  return { publish: refuse, put: refuse, tables, switchSensor: refuse, operations, settle: refuse };
 }
 
 /** Lists and histories as anywhere; queries go to BigQuery; nothing is run. */

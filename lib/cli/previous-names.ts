@@ -6,15 +6,20 @@ import type { ReadableStore } from "./workbench.ts";
 
 /** A store that finds a partition, and an asset's newest one, under a previous key where the present one has none. */
 export function withPreviousNames(store: ReadableStore, assets: readonly Named[]): ReadableStore {
+  // What says only that everything is elsewhere is passed over.
+  const there = async <K extends DocumentKind>(kind: K, id: string): Promise<Documents[K] | undefined> => {
+    const found = await store.get(kind, id);
+    return found !== undefined && "movedTo" in found ? undefined : found;
+  };
   const renamed = new Map(assets.filter(({ previousKeys = [] }) => previousKeys.length > 0).map((a) => [a.key, a]));
   return {
     ...store,
     async get<K extends DocumentKind>(kind: K, id: string): Promise<Documents[K] | undefined> {
-      const found = await store.get(kind, id);
-      if (found !== undefined || (kind !== "partition" && kind !== "asset")) return found;
+      const found = await there(kind, id);
+      if (found !== undefined || (kind !== "partition" && kind !== "asset" && kind !== "pause")) return found;
       const [key = "", ...rest] = id.split("|");
       for (const name of namesOf(renamed.get(key) ?? { key }).slice(1)) {
-        const old = await store.get(kind, [name, ...rest].join("|"));
+        const old = await there(kind, [name, ...rest].join("|"));
         if (old !== undefined) return old;
       }
       return undefined;

@@ -6,22 +6,32 @@ import { example } from "./command.ts";
 import type { ExitCode, Runner } from "./command.ts";
 import { backfillCommand } from "./commands/backfill.ts";
 import { buildCommand } from "./commands/build.ts";
+import { cancelCommand } from "./commands/cancel.ts";
 import { compileCommand } from "./commands/compile.ts";
+import { deadLettersCommand } from "./commands/dead-letters.ts";
+import { deployCommand } from "./commands/deploy.ts";
+import { destroyCommand } from "./commands/destroy.ts";
 import { devCommand } from "./commands/dev.ts";
 import { eventsCommand } from "./commands/events.ts";
+import { initCommand } from "./commands/init.ts";
 import { listCommand } from "./commands/list.ts";
 import { materializeCommand } from "./commands/materialize.ts";
+import { pauseCommand, resumeCommand } from "./commands/pause.ts";
 import { probeCommand } from "./commands/probe.ts";
 import { publishCommand } from "./commands/publish.ts";
 import { putCommand } from "./commands/put.ts";
 import { queryCommand } from "./commands/query.ts";
+import { replayCommand } from "./commands/replay.ts";
 import { reportCommand } from "./commands/report.ts";
+import { rollbackCommand } from "./commands/rollback.ts";
 import { runsCommand } from "./commands/runs.ts";
 import { sensorCommand } from "./commands/sensor.ts";
 import { showCommand } from "./commands/show.ts";
+import { verifyCommand } from "./commands/verify.ts";
 import { whyCommand } from "./commands/why.ts";
+import type { DeploymentAddress } from "./deployed-workbench.ts";
 import { openShell } from "./shell.ts";
-import type { GlobalOptions } from "./shell.ts";
+import type { GlobalOptions, Shell } from "./shell.ts";
 import { UsageError } from "./usage-error.ts";
 import { openWorkbench } from "./workbench.ts";
 import type { Workbench } from "./workbench.ts";
@@ -32,16 +42,26 @@ const COMMANDS = [
   whyCommand,
   materializeCommand,
   backfillCommand,
+  replayCommand,
+  rollbackCommand,
+  cancelCommand,
+  pauseCommand,
+  resumeCommand,
   reportCommand,
   runsCommand,
   eventsCommand,
   queryCommand,
+  verifyCommand,
   putCommand,
   publishCommand,
+  deadLettersCommand,
   sensorCommand,
   devCommand,
   buildCommand,
   compileCommand,
+  deployCommand,
+  destroyCommand,
+  initCommand,
   probeCommand,
 ] as const;
 
@@ -83,7 +103,7 @@ export async function runProgram(): Promise<number> {
     async (...args) => {
       const shell = openShell(program.opts<GlobalOptions>(), env["SLUICE_HOME"], stopping.signal);
       let bench: Promise<Workbench> | undefined;
-      const open = (): Promise<Workbench> => (bench ??= openWorkbench(shell));
+      const open = (): Promise<Workbench> => (bench ??= openBench(shell, args.at(-1)));
       try {
         code = await work({ shell, bench: open }, ...args);
       } finally {
@@ -123,6 +143,17 @@ export async function runProgram(): Promise<number> {
     process.off("SIGINT", interrupt);
     process.off("SIGTERM", interrupt);
   }
+}
+
+/** Here, or the deployment that the command's options name; commander hands every action its command last. */
+async function openBench(shell: Shell, command: unknown): Promise<Workbench> {
+  const options = command instanceof Command ? command.optsWithGlobals<Partial<DeploymentAddress>>() : {};
+  const { env: name, gcpProject } = options;
+  if (name === undefined && gcpProject !== undefined) throw new UsageError("--gcp-project goes with --env");
+  if (name === undefined) return openWorkbench(shell);
+  // Loaded here, so that local work never reads a line of it.
+  const { deployedWorkbench } = await import("./deployed-workbench.ts");
+  return deployedWorkbench(shell, { env: name, ...(gcpProject === undefined ? {} : { gcpProject }) });
 }
 
 function forEachCommand(command: Command, visit: (command: Command) => void): void {

@@ -3,6 +3,8 @@ import { createInterface } from "node:readline/promises";
 import { Readable } from "node:stream";
 import { PermanentError } from "../core/errors.ts";
 import type { DocumentKind, Documents } from "../core/documents.ts";
+import type { ReplayAnswer } from "../runtime/dead-letters.ts";
+import type { CancelAnswer } from "../runtime/operations.ts";
 import type { DevAddress } from "./dev-file.ts";
 import { answers, failure, objectAnswer, queryLine } from "./wire.ts";
 import type { AnswerOf, Operation, RequestOf } from "./wire.ts";
@@ -33,6 +35,9 @@ export function remoteWorkbench(dev: DevAddress): Workbench {
     // The schema is the operation's own; the compiler does not follow the pair through the table.
     return parsed.data as AnswerOf<O>;
   }
+
+  const operate = async <T>(request: RequestOf<"operate">): Promise<T> => (await call("operate", request)).answer as T;
+  const because = (reason: string | undefined) => (reason === undefined ? {} : { reason });
 
   return {
     remote: true,
@@ -68,8 +73,17 @@ export function remoteWorkbench(dev: DevAddress): Workbench {
       if (first.done === true || !("columns" in first.value)) throw unreadable("query");
       return { columns: first.value.columns, rows: rowsOf(lines) };
     },
+    // One clock for all.
+    tables: { slackMs: 0, changes: async (table) => (await call("changes", table)).changes ?? undefined },
     async switchSensor(name, status) {
       await call("switchSensor", { name, status });
+    },
+    operations: {
+      // Each answer is what the same operation has returned at the other end, of the same version.
+      cancel: (run, reason) => operate<CancelAnswer>({ what: "cancel", run, ...because(reason) }),
+      pause: (asset, reason) => operate<boolean>({ what: "pause", asset, ...because(reason) }),
+      resume: (asset) => operate<boolean>({ what: "resume", asset }),
+      replayDeadLetter: (deadLetter) => operate<ReplayAnswer>({ what: "replay-dead-letter", deadLetter }),
     },
     async settle() {
       while (!(await call("settle", {})).settled);

@@ -1,7 +1,9 @@
 /** Publishes a request as anybody would, and follows its run to the end. */
 import { systemRandom } from "../local/system-clock.ts";
 import type { RunDocument } from "../core/documents.ts";
+import type { Cause } from "../core/request.ts";
 import type { AssetEntry } from "./catalog.ts";
+import { goesOn } from "./elsewhere.ts";
 import { endOfHistory, follow, runResult } from "./follow.ts";
 import type { Shell } from "./shell.ts";
 import type { Workbench } from "./workbench.ts";
@@ -29,6 +31,8 @@ export interface Request {
   readonly name: string;
   readonly topic: string;
   readonly wishes: Readonly<Record<string, unknown>>;
+  /** Default: one of its own, by hand. */
+  readonly as?: { readonly runKey: string; readonly cause: Cause };
   /** The run keys of runs that belong to the one that is asked for, by its own. */
   readonly with?: (runKey: string) => readonly string[];
   /** Whether all of them are over. Default: one has ended. */
@@ -43,8 +47,8 @@ export async function requestAndFollow(
 ): Promise<{ readonly refusal: string | undefined; readonly runs: readonly RunDocument[] }> {
   const { name, topic, wishes } = request;
   const from = await endOfHistory(bench.store);
-  const runKey = `manual:${systemRandom().id()}`;
-  const body = { ...wishes, runKey, cause: { kind: "manual" } };
+  const { runKey, cause } = request.as ?? { runKey: `manual:${systemRandom().id()}`, cause: { kind: "manual" } };
+  const body = { ...wishes, runKey, cause };
   const data = Buffer.from(JSON.stringify(body)).toString("base64");
   const messageId = await bench.publish(topic, { data, attributes: {} });
   const runKeys = [runKey, ...(request.with?.(runKey) ?? [])];
@@ -54,8 +58,7 @@ export async function requestAndFollow(
     // What follows from it, sensors for example, is for whoever runs on: this process, unless dev does the work.
     if (!bench.remote) await follower.untilSettled();
   } catch (error) {
-    if (shell.signal.aborted)
-      shell.warn(`${name}: left alone; it goes on under \`sluice dev\` or with the next command`);
+    if (shell.signal.aborted) shell.warn(`${name}: left alone; it goes on ${goesOn(bench)}`);
     throw error;
   }
   return { refusal: follower.refusal(), runs: await follower.runs() };

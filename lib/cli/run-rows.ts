@@ -12,6 +12,7 @@ const STYLES: Readonly<Record<RunStatus, Style>> = {
   succeeded: "green",
   failed: "red",
   skipped: "dim",
+  canceled: "yellow",
 };
 
 export function runRows(runs: readonly RunDocument[]): Row[] {

@@ -18,6 +18,9 @@ const KINDS = [
   "due",
   "cursor",
   "backfill",
+  "pause",
+  "freshness",
+  "alert",
 ] as const satisfies DocumentKind[];
 
 export const requests = {
@@ -36,7 +39,7 @@ export const requests = {
     kind: z.enum(["asset", "job", "sensor"]).exactOptional(),
     name: text.exactOptional(),
     partition: text.exactOptional(),
-    status: z.enum(["running", "parked", "succeeded", "failed", "skipped"]).exactOptional(),
+    status: z.enum(["running", "parked", "succeeded", "failed", "skipped", "canceled"]).exactOptional(),
   }),
   partitions: z.strictObject({
     ...page,
@@ -47,6 +50,13 @@ export const requests = {
   sensors: z.strictObject({}),
   publish: z.strictObject({ topic: text, data: text, attributes: z.record(text, text) }),
   switchSensor: z.strictObject({ name: text, status: z.enum(["running", "stopped"]) }),
+  operate: z.discriminatedUnion("what", [
+    z.strictObject({ what: z.literal("cancel"), run: text, reason: text.exactOptional() }),
+    z.strictObject({ what: z.literal("pause"), asset: text, reason: text.exactOptional() }),
+    z.strictObject({ what: z.literal("resume"), asset: text }),
+    z.strictObject({ what: z.literal("replay-dead-letter"), deadLetter: text }),
+  ]),
+  changes: z.strictObject({ project: text.exactOptional(), dataset: text, table: text }),
   settle: z.strictObject({}),
 } as const;
 
@@ -67,6 +77,11 @@ export const answers = {
   sensors: outline<readonly SensorDocument[]>(z.array(z.looseObject({ name: text }))),
   publish: z.object({ messageId: text }),
   switchSensor: z.object({}),
+  /** What the operation of that name returns. */
+  operate: z.object({ answer: z.unknown() }),
+  changes: z.object({
+    changes: z.object({ at: z.number(), partitions: z.record(text, z.number()).exactOptional() }).nullable(),
+  }),
   /** False when it is time to ask again: no request waits for long. */
   settle: z.object({ settled: z.boolean() }),
 } as const satisfies Readonly<Record<Operation, z.ZodType>>;

@@ -1,6 +1,9 @@
 /** What commands need of the project: done by this process, or by the `sluice dev` that runs for the same home. */
+import type { TableRef } from "../core/table.ts";
 import type { ObjectInfo } from "../ports/object-store.ts";
+import type { TableChanges } from "../ports/warehouse.ts";
 import type { EventStore } from "../ports/event-store.ts";
+import type { Operations } from "../runtime/operations.ts";
 import type { Catalog } from "./catalog.ts";
 import { probeDev } from "./dev-file.ts";
 import { readGcpHome } from "./gcp-home.ts";
@@ -18,9 +21,22 @@ export interface QueryResult {
   readonly rows: AsyncIterable<Readonly<Record<string, unknown>>>;
 }
 
+export interface TableLook {
+  changes(table: TableRef): Promise<TableChanges | undefined>;
+  /** By how much a change may be dated later than the commit that it belongs to. */
+  readonly slackMs: number;
+}
+
+/** The clocks of BigQuery and of functions differ, and a table may say that it was changed a moment after its job ended. */
+export const BIGQUERY_SLACK_MS = 60_000;
+
+export type BenchOperations = Pick<Operations, "cancel" | "pause" | "resume" | "replayDeadLetter">;
+
 export interface Workbench {
-  /** Whether a running `sluice dev` does the work. */
+  /** Whether others do the work: a running `sluice dev`, or a deployment. */
   readonly remote: boolean;
+  /** The environment whose deployment does the work; absent on one machine. */
+  readonly deployment?: string;
   readonly store: ReadableStore;
   catalog(): Promise<Catalog>;
   /** Resolves with the message id once the message cannot be lost. It is delivered by `settle` at the latest. */
@@ -29,7 +45,11 @@ export interface Workbench {
   put(uri: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<ObjectInfo>;
   /** The rows of a query that can write nothing. */
   query(sql: string, signal: AbortSignal): Promise<QueryResult>;
+  /** What the warehouse says of tables, by whomever they were changed. */
+  readonly tables: TableLook;
   switchSensor(name: string, status: "running" | "stopped"): Promise<void>;
+  /** What people do about runs, assets and messages. What follows from it is done by `settle` at the latest. */
+  readonly operations: BenchOperations;
   /** Resolves when nothing can be delivered now; what sleeps until later does not count. */
   settle(): Promise<void>;
   close(): Promise<void>;

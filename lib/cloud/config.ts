@@ -1,5 +1,6 @@
 /** What a deployed function is told by its environment. */
 import { z } from "zod";
+import { ALERT_ON } from "../core/alert.ts";
 import { PermanentError } from "../core/errors.ts";
 
 const endpoint = z.string().min(1).optional();
@@ -31,6 +32,14 @@ const configSchema = z.strictObject({
   /** The Cloud Tasks queue of delayed messages, and the account that delivers them. */
   queue: z.string().min(1),
   taskAccount: z.string().min(1),
+  /** What events somebody is told of; to who sends alerts, also what they say of where they come from. */
+  alerts: z
+    .strictObject({
+      on: z.array(z.enum(ALERT_ON)),
+      environment: z.string().default(""),
+      consoleUrl: z.string().default(""),
+    })
+    .exactOptional(),
   /** The runtime's own times, where they differ from its defaults. */
   settings: z
     .strictObject({

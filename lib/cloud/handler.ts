@@ -1,9 +1,10 @@
 /** From an HTTP request to the runtime and back to a status that Pub/Sub, Cloud Tasks and Eventarc understand. */
 import { messageOf } from "../core/errors.ts";
+import { DEAD_LETTERS } from "../core/subscriptions.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { traceOf } from "./log.ts";
 import type { StructuredLog } from "./log.ts";
-import { consumersOf, topicOfSource } from "./unit.ts";
+import { consumersOf, nameInPath, topicOfSource } from "./unit.ts";
 import type { LoadedUnit } from "./unit.ts";
 
 export interface IncomingRequest {
@@ -46,6 +47,11 @@ export async function handle(request: IncomingRequest, ready: Ready): Promise<An
 
 async function deliver({ path, headers, body }: IncomingRequest, ready: Ready): Promise<Answer> {
   const { unit, runtime, log, topicPrefix } = ready;
+  if (unit.kind === "reconcile" && nameInPath(path) === DEAD_LETTERS) {
+    const prefix = topicPrefix === undefined ? {} : { prefix: topicPrefix };
+    await runtime.receive({ kind: "dead-letter", ...prefix }, { headers, body });
+    return DONE;
+  }
   if (unit.kind === "reconcile") {
     await runtime.sweepDue();
     await runtime.sweepBuckets();
@@ -54,9 +60,11 @@ async function deliver({ path, headers, body }: IncomingRequest, ready: Ready): 
   const topic = topicOfSource(headers["ce-source"] ?? sourceIn(body), topicPrefix);
   const consumers = consumersOf(unit, path, topic);
   if (consumers.length === 0) {
-    const text = `nothing in ${unit.id} takes messages of ${topic ?? path}: deploy again, so that its subscriptions fit`;
+    // It would be the same the next time; a function is deployed before its subscriptions are.
+    const name = topic ?? nameInPath(path);
+    const text = `nothing in ${unit.id} takes messages of ${name}: deploy again, so that its subscriptions fit`;
     log.write({ severity: "ERROR", message: text });
-    return { status: 404, text };
+    return (await runtime.refuse(name, { headers, body }, text)) ? DONE : { status: 404, text };
   }
   // One that fails must not leave the others at work when the answer is out: an instance sleeps between its requests.
   const outcomes = await Promise.allSettled(consumers.map((consumer) => runtime.receive(consumer, { headers, body })));

@@ -7,6 +7,7 @@ import { firestoreEventStore } from "../gcp/firestore-event-store.ts";
 import { pubsubBus } from "../gcp/pubsub-bus.ts";
 import { secretManager } from "../gcp/secrets.ts";
 import { gcsObjectStore } from "../gcp/storage-object-store.ts";
+import { httpWebhooks } from "../local/http-webhooks.ts";
 import { systemClock, systemRandom } from "../local/system-clock.ts";
 import { createRuntime } from "../runtime/runtime.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -25,6 +26,7 @@ export interface CloudRuntimeOptions {
 export function cloudRuntime(config: CloudConfig, { definitions, log, secret }: CloudRuntimeOptions): Runtime {
   const { project, region, location, database, stagingBucket, queue, taskAccount, topicPrefix } = config;
   const { endpoints, settings } = config;
+  const { on, environment, consoleUrl } = config.alerts ?? { on: [], environment: "", consoleUrl: "" };
   const clock = systemClock();
   const random = systemRandom();
   const at = <N extends string>(name: N, value: string | undefined): { readonly [K in N]?: string } =>
@@ -65,6 +67,7 @@ export function cloudRuntime(config: CloudConfig, { definitions, log, secret }: 
     clock,
     random,
     definitions,
-    settings: { ...settings, stagingBucket },
+    webhooks: httpWebhooks(),
+    settings: { ...settings, stagingBucket, notices: on, environment, consoleUrl },
   });
 }

@@ -31,7 +31,7 @@ export async function loadUnit(folder: string, name: string): Promise<LoadedUnit
     });
   })) as UnitModule;
   const stubs: LoadedModule = { file: "stubs", exports: { stubs: built.stubs } };
-  const { definitions, problems } = collectDefinitions([...built.modules, stubs]);
+  const { definitions, problems } = collectDefinitions([...built.modules, stubs], { part: true });
   const [problem] = problems;
   if (problem !== undefined) throw problem;
   return { ...built.unit, definitions };
@@ -42,7 +42,7 @@ export async function loadUnit(folder: string, name: string): Promise<LoadedUnit
  * everybody here who listens to its topic, or for the only one there is.
  */
 export function consumersOf(unit: LoadedUnit, path: string, topic: string | undefined): readonly Consumer[] {
-  const name = decoded(path.replace(/^\/+|\/+$/g, ""));
+  const name = nameInPath(path);
   const { subscriptions } = unit;
   if (name !== "") return subscriptions.filter((plan) => plan.name === name).map(({ consumer }) => consumer);
   if (topic !== undefined) return subscriptions.filter((plan) => plan.topic === topic).map(({ consumer }) => consumer);
@@ -55,6 +55,11 @@ export function topicOfSource(source: string | undefined, prefix = ""): string |
   if (topic !== undefined) return topic.startsWith(prefix) ? topic.slice(prefix.length) : topic;
   const bucket = /\/buckets\/([^/]+)$/.exec(source ?? "")?.[1];
   return bucket === undefined ? undefined : `bucket.${bucket}`;
+}
+
+/** The subscription that pushes there, by its name in the plan. */
+export function nameInPath(path: string): string {
+  return decoded(path.replace(/^\/+|\/+$/g, ""));
 }
 
 /** A path that is no text names nobody. */

@@ -9,8 +9,12 @@ import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
 import { dependencies, inputKeys, inputNeeds } from "./asset-inputs.ts";
 import type { AssetLike, Dependency, InputMap, InputStreams } from "./asset-inputs.ts";
+import type { Duration } from "./duration.ts";
 import { DefinitionError } from "./errors.ts";
+import { checkMaxEventAge } from "./event-age.ts";
 import type { InputObject } from "./documents.ts";
+import { checkFreshness } from "./freshness.ts";
+import type { FreshnessPolicy } from "./freshness.ts";
 import type { Metadata } from "./events.ts";
 import { needsOfCheck, requireNoTable } from "./check-needs.ts";
 import { columnsOf } from "./columns.ts";
@@ -22,7 +26,10 @@ import type { ObjectSource } from "./object-source.ts";
 import type { RowPlan } from "./row-plan.ts";
 import type { PartitionMapping } from "./partition-mapping.ts";
 import type { Partition, PartitionsDefinition } from "./partitions.ts";
+import { poolNameOf } from "./pool.ts";
+import type { PoolDefinition } from "./pool.ts";
 import { originOf, previousKeysOf } from "./previous-keys.ts";
+import { checkRetry } from "./retry.ts";
 import type { Observe } from "./source.ts";
 import type { SqlTemplate } from "./sql.ts";
 import type { TableRef } from "./table.ts";
@@ -113,6 +120,15 @@ export interface CommonOptions<R extends ResourceMap, C extends Config, P extend
   readonly automation?: AutomationCondition;
   readonly checks?: readonly InlineCheck[];
   readonly retry?: RetryPolicy;
+  /** The pool that its runs share: each takes a slot of it before it begins, and waits for one while it is full. */
+  readonly pool?: string | PoolDefinition;
+  /** By when its data has to be there. */
+  readonly freshness?: FreshnessPolicy;
+  /**
+   * A request whose message was sent longer ago, such as `"6h"`, is skipped (`too-old`). Default: none is too old. Not for
+   * backfills, and not with `force`; what waits here, for another run or the end of a pause, does not age.
+   */
+  readonly maxEventAge?: Duration;
   /** Part of the fingerprint: change it when the code's meaning changes and partitions should be made anew. */
   readonly codeVersion?: string;
 }
@@ -197,6 +213,9 @@ export interface AssetDefinition<S extends Schema = Schema> extends Branded<"ass
   readonly automation?: AutomationCondition;
   readonly checks: readonly InlineCheck[];
   readonly retry: RetryPolicy;
+  readonly pool?: string;
+  readonly freshness?: FreshnessPolicy;
+  readonly maxEventAge?: Duration;
   readonly codeVersion?: string;
   materialize(
     context: MaterializeContext<never, never>,
@@ -261,7 +280,9 @@ export function defineAsset(options: AnyOptions): AssetDefinition {
   const blocking = checks.find((check) => check.blocking);
   if (blocking !== undefined && target === undefined) refuseBlocking({ key }, blocking.name);
   if (target === undefined) for (const check of checks) requireNoTable(key, check, ioManager !== undefined);
-  const { materialize, deps, inputs, target: _, previousKeys: __, ...rest } = options;
+  const { materialize, deps, inputs, target: _, previousKeys: __, pool, ...rest } = options;
+  if (options.freshness !== undefined) checkFreshness(options.freshness, partitions, key);
+  checkMaxEventAge(options.maxEventAge, key);
   return Object.freeze({
     ...rest,
     ...(target === undefined ? {} : { target }),
@@ -281,7 +302,8 @@ export function defineAsset(options: AnyOptions): AssetDefinition {
       ...checks.flatMap((check) => needsOfCheck(key, check, target !== undefined)),
     ],
     checks,
-    retry: options.retry ?? {},
+    retry: checkRetry(options.retry ?? {}, key),
+    ...(pool === undefined ? {} : { pool: poolNameOf(pool) }),
     // The runtime hands in exactly what this definition's own schema and resources describe; the types meet again there.
     materialize,
   });

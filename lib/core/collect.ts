@@ -2,10 +2,11 @@
  * From the exports of an author's modules to one checked set of definitions. Everything that is wrong is collected, each
  * with its file and export, so that one bad module hides nothing about the others.
  */
+import { namedAlert } from "./alert.ts";
 import { nameOf } from "./definitions.ts";
 import type { Definition, Definitions, Watcher } from "./definitions.ts";
 import { isDefinition } from "./definition.ts";
-import { problemsOf } from "./definition-problems.ts";
+import { alertProblems, problemsOf } from "./definition-problems.ts";
 import { DefinitionError } from "./errors.ts";
 import { isFactoryResponse } from "./factory-response.ts";
 import { assetGraph } from "./graph.ts";
@@ -24,8 +25,14 @@ export interface Collected {
   readonly problems: readonly DefinitionError[];
 }
 
-/** Takes every exported definition, factory response and array of these. Never throws for what authors wrote. */
-export function collectDefinitions(modules: readonly LoadedModule[]): Collected {
+/**
+ * Takes every exported definition, factory response and array of these. Never throws for what authors wrote. `part`: the modules are
+ * those of one function, so that an alert may be about assets that are not among them.
+ */
+export function collectDefinitions(
+  modules: readonly LoadedModule[],
+  { part = false }: { readonly part?: boolean } = {},
+): Collected {
   const problems: DefinitionError[] = [];
   const places = new Map<string, string>();
   const found = new Map<string, Definition>();
@@ -35,10 +42,10 @@ export function collectDefinitions(modules: readonly LoadedModule[]): Collected 
     if (typeof value !== "object" || value === null || seen.has(value)) return;
     seen.add(value);
     if (Array.isArray(value)) return value.forEach((item) => take(item, place));
-    if (isDefinition(value)) return add(value as Definition, place);
+    if (isDefinition(value)) return add(withName(value as Definition, place), place);
     if (!isFactoryResponse(value)) return;
-    const { assets, sensors = [], jobs = [], checks = [] } = value;
-    for (const part of [...assets, ...sensors, ...jobs, ...checks]) take(part, place);
+    const { assets, sensors = [], jobs = [], checks = [], alerts = [] } = value;
+    for (const part of [...assets, ...sensors, ...jobs, ...checks, ...alerts]) take(part, place);
   };
   const add = (definition: Definition, place: string): void => {
     const name = nameOf(definition);
@@ -64,10 +71,18 @@ export function collectDefinitions(modules: readonly LoadedModule[]): Collected 
   const sensors = new Map(all.filter((d) => d.kind === "sensor").map((d) => [d.name, d]));
   const jobs = new Map(all.filter((d) => d.kind === "job").map((d) => [d.name, d]));
   const checks = all.filter((d) => d.kind === "check");
+  const pools = new Map(all.filter((d) => d.kind === "pool").map((d) => [d.name, d]));
+  const alerts = new Map(all.filter((d) => d.kind === "alert").map((d) => [d.name, d]));
   const graph = assetGraph([...assets.values()].map(({ key, deps }) => ({ key, deps })));
-  const definitions: Definitions = { assets, sensors, jobs, checks, graph, watchers: watchersOf(assets), places };
-  problems.push(...problemsOf(definitions));
+  const watchers = watchersOf(assets);
+  const definitions: Definitions = { assets, sensors, jobs, checks, pools, alerts, graph, watchers, places };
+  problems.push(...problemsOf(definitions), ...(part ? [] : alertProblems(definitions)));
   return { definitions, problems };
+}
+
+/** What was given no name has that of its export. */
+function withName(definition: Definition, place: string): Definition {
+  return definition.kind === "alert" ? namedAlert(definition, place.split(" ").at(-1) ?? "") : definition;
 }
 
 function watchersOf(assets: Definitions["assets"]): Definitions["watchers"] {

@@ -2,7 +2,7 @@
  * The commit: what was published becomes the partition's head, its run ends, and the news goes to the outbox, all at once.
  */
 import { materializedTopicOf } from "./asset-key.ts";
-import { dueAfterEnd, free } from "./ending.ts";
+import { dueAfterEnd, free, lateFor } from "./ending.ts";
 import { eventOf, holds, partitionRef, runRefs } from "./run-identity.ts";
 import type { RunIdentity } from "./run-identity.ts";
 import type {
@@ -55,7 +55,8 @@ export function commitIntent(
   const open = slot?.intent?.sequence === intent.sequence && slot.intent.name === intent.name;
   if (!open || run === undefined || partition === undefined) return decided(undefined);
   const identity: RunIdentity = { id: intent.runId, kind: "asset", name: intent.name, partition: intent.partition };
-  const head: Head = { ...intent.head, at: now };
+  const { raw } = intent.finish;
+  const head: Head = { ...intent.head, at: now, ...(raw === undefined ? {} : { raw }) };
   const committed: SlotCommit = {
     sequence: intent.sequence,
     partition: intent.partition,
@@ -64,6 +65,7 @@ export function commitIntent(
     materializationId: head.materializationId,
     jobId: intent.jobId,
     at: now,
+    ...markOf(slot.committed, intent),
   };
   const done = finishRun({ run, partition }, identity, head, now);
   const writes: Write[] = [
@@ -77,12 +79,17 @@ export function commitIntent(
     dueAfterEnd(done.run, true, now),
     ...advance(asset, identity, head, intent.order),
   ];
-  const events: SluiceEvent[] = [
-    { ...intent.event, at: now },
-    { ...eventOf(identity, "succeeded", now), type: "run.succeeded", kind: "asset", name: intent.name },
-  ];
+  const events: SluiceEvent[] = [{ ...intent.event, at: now }, succeeded(identity, done.run, now)];
   if (input.rolledForward) events.push(settled(intent, "rolled-forward", now));
   return { result: done.run, writes, events };
+}
+
+/** From which interval the slot has gone back, by this commit or by one before it that this one is not past. */
+function markOf(before: SlotCommit | undefined, { order, event }: Intent): Pick<SlotCommit, "rolledBackFrom"> {
+  const goesBack = event.type === "materialized" && event.rolledBackFrom !== undefined;
+  const marks = [before?.rolledBackFrom, goesBack ? before?.order : undefined].filter((mark) => mark !== undefined);
+  const mark = marks.sort().at(-1);
+  return mark !== undefined && mark > order ? { rolledBackFrom: mark } : {};
 }
 
 /** The asset's newest partition moves only forward. */
@@ -156,11 +163,13 @@ export function commitUnmanaged(
       dueAfterEnd(done.run, left.remove !== undefined, now),
       ...advance(asset, identity, head, input.order),
     ],
-    events: [
-      ...input.events,
-      { ...eventOf(identity, "succeeded", now), type: "run.succeeded", kind: "asset", name: identity.name },
-    ],
+    events: [...input.events, succeeded(identity, done.run, now)],
   };
+}
+
+function succeeded(identity: RunIdentity, { reason }: RunDocument, now: number): SluiceEvent {
+  const said = reason === undefined ? {} : { reason };
+  return { ...eventOf(identity, "succeeded", now), type: "run.succeeded", kind: "asset", name: identity.name, ...said };
 }
 
 /** The run as it ends with its materialization, and the partition that it sets free. */
@@ -176,7 +185,10 @@ function finishRun(
   const outbox: OutboxMessage[] = [announcement(identity, head), ...freed.outbox];
   const run: RunDocument = {
     ...rest,
+    // A dead run of a renamed asset ends under the new name, where its leftovers are.
+    name: identity.name,
     status: "succeeded",
+    ...lateFor(state.run),
     materializationId: head.materializationId,
     updatedAt: now,
     endedAt: now,

@@ -14,7 +14,7 @@ export interface UpstreamFact {
   readonly origin: AssetKey;
   /** A partition key, or `*` where the whole upstream counts. */
   readonly partition: string;
-  /** The materialization that it shows now, and when it was committed; absent while there is none. */
+  /** The materialization that it shows now (of a whole upstream: `wholeVersion`), and when it was committed; absent while there is none. */
   readonly version?: string;
   readonly at?: number;
   /** The version that the asset's own partition was made from. */
@@ -47,6 +47,11 @@ export interface Explained {
   /** Ids of the materializations and runs that the value rests on. */
   readonly events: readonly string[];
   readonly parts: readonly Explained[];
+}
+
+/** The version of a whole upstream: its last materialization, and whatever others belong to it. */
+export function wholeVersion(last: string, others: readonly string[]): string {
+  return others.length === 0 ? last : `${last}+${shortHash(others.toSorted(), 8)}`;
 }
 
 /** The decision is the root's `value`. */
@@ -185,7 +190,7 @@ function any(label: string, parts: readonly Explained[]): Explained {
 }
 
 function versions(upstreams: readonly UpstreamFact[]): readonly string[] {
-  return upstreams.flatMap(({ version }) => (version === undefined ? [] : [version]));
+  return upstreams.flatMap(({ version }) => (version === undefined ? [] : [version.replace(/\+[0-9a-f]{8}$/, "")]));
 }
 
 const SHOWN = 3;

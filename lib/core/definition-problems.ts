@@ -1,4 +1,5 @@
 /** What can be wrong between definitions that are each fine by themselves. */
+import { chosenBy } from "./alert.ts";
 import { refuseBlocking } from "./asset.ts";
 import type { AssetDefinition } from "./asset.ts";
 import type { AssetKey } from "./asset-key.ts";
@@ -26,6 +27,7 @@ export function problemsOf(definitions: Definitions): readonly DefinitionError[]
     ...tablelessProblems(definitions),
     ...renameProblems(definitions),
     ...multiProblems(definitions),
+    ...poolProblems(definitions),
   ];
 }
 
@@ -152,6 +154,37 @@ function undeclaredProblems(definitions: Definitions): DefinitionError[] {
       );
     }),
   );
+}
+
+/** A run in a pool that is not there could never begin. */
+function poolProblems({ assets, jobs, pools, places }: Definitions): DefinitionError[] {
+  return [...assets.values(), ...jobs.values()].flatMap((definition) => {
+    const { pool } = definition;
+    if (pool === undefined || pools.has(pool)) return [];
+    const who = nameOf(definition);
+    const remedy = didYouMean(pool, pools.keys()) ?? `export pool({ name: "${pool}", limit: 4 })`;
+    const where = places.get(who) ?? who;
+    return [new DefinitionError(`${who} is in the pool ${pool}, which is not defined`, { where, remedy })];
+  });
+}
+
+/** An alert that is about no asset at all. */
+export function alertProblems(definitions: Definitions): DefinitionError[] {
+  return [...definitions.alerts.values()].flatMap((alert) => {
+    try {
+      chosenBy(definitions, alert);
+      return [];
+    } catch (error) {
+      const { message, remedy } = error as DefinitionError; // a selection throws nothing else
+      const where = definitions.places.get(nameOf(alert)) ?? alert.name;
+      return [
+        new DefinitionError(`the alert ${alert.name}: ${message}`, {
+          where,
+          ...(remedy === undefined ? {} : { remedy }),
+        }),
+      ];
+    }
+  });
 }
 
 function mappingProblems({ assets, places }: Definitions): DefinitionError[] {

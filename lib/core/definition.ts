@@ -37,12 +37,24 @@ export interface Log {
 
 export type { ResourceClients, ResourceMap };
 
-/** Exponential, with full jitter; a `PermanentError` is never retried. */
-export interface RetryPolicy {
-  /** How many times a run is tried again after its first failure. Default 3. */
+/** How often and when, of one class of errors. */
+export interface RetryRule {
+  /** How many times a run is tried again after its first failure: 0 to 100. Default 3. */
   readonly maxRetries?: number;
-  /** Seconds before the first retry; doubles with each. Default 10. */
+  /** Seconds before the first retry, at least. Default 10. */
   readonly delaySeconds?: number;
-  /** Default 600. */
+  /** No delay is longer, whatever the retry: at most 7 days. Default 600. */
   readonly maxDelaySeconds?: number;
+  /** What the longest delay grows by with each retry: 1 to 10. Default 2. */
+  readonly factor?: number;
+}
+
+/** Exponential, with full jitter; a `PermanentError` is never retried. */
+export interface RetryPolicy extends RetryRule {
+  /**
+   * Other rules for some classes of errors, each with retries of its own: by the error's code (`quota` is the warehouse's, others
+   * are what `new RetryableError(…, { code })` says), by the name of its class (`TimeoutError`), or `transient` for all that have
+   * no other entry. What an entry leaves out is as the policy itself has it.
+   */
+  readonly on?: Readonly<Record<string, RetryRule>>;
 }

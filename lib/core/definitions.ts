@@ -5,9 +5,11 @@ import type { AssetKey } from "./asset-key.ts";
 import type { AssetCheckDefinition, InlineCheck } from "./check.ts";
 import { needsOfCheck } from "./check-needs.ts";
 import type { AssetGraph } from "./graph.ts";
+import type { AlertDefinition } from "./alert.ts";
 import type { JobDefinition } from "./job.ts";
 import type { Need } from "./needs.ts";
 import type { ObjectMatcher } from "./object-source.ts";
+import type { PoolDefinition } from "./pool.ts";
 import type { SensorDefinition } from "./sensor.ts";
 import { checkNeeds } from "./source.ts";
 
@@ -16,6 +18,8 @@ export interface Definitions {
   readonly sensors: ReadonlyMap<string, SensorDefinition>;
   readonly jobs: ReadonlyMap<string, JobDefinition>;
   readonly checks: readonly AssetCheckDefinition[];
+  readonly pools: ReadonlyMap<string, PoolDefinition>;
+  readonly alerts: ReadonlyMap<string, AlertDefinition>;
   readonly graph: AssetGraph;
   /** The assets that are loaded from a bucket, by the bucket, their patterns compiled once. */
   readonly watchers: ReadonlyMap<string, readonly Watcher[]>;
@@ -29,7 +33,8 @@ export interface Watcher {
   readonly matcher: ObjectMatcher;
 }
 
-export type Definition = AssetDefinition | SensorDefinition | JobDefinition | AssetCheckDefinition;
+export type Definition =
+  AssetDefinition | SensorDefinition | JobDefinition | AssetCheckDefinition | PoolDefinition | AlertDefinition;
 
 /** All checks of an asset, its own and those of other files. */
 export function allChecks(definitions: Definitions, asset: AssetDefinition): readonly InlineCheck[] {
@@ -45,7 +50,7 @@ export function allNeeds(definitions: Definitions, asset: AssetDefinition): read
   return [...needs, ...own, ...checkNeeds(key, target, added)];
 }
 
-/** What a definition is called in messages and in `places`: `asset gitcoin/x`, `job y`, `check gitcoin/x not_empty`. */
+/** What a definition is called in messages and in `places`: `asset gitcoin/x`, `job y`, `check gitcoin/x not_empty`, `pool z`, `alert a`. */
 export function nameOf(definition: Definition): string {
   if (definition.kind === "asset") return `asset ${definition.key}`;
   if (definition.kind === "check") return `check ${definition.asset} ${definition.name}`;

@@ -31,6 +31,8 @@ export interface Head {
   readonly definition?: string;
   /** Where the rows are, of an I/O manager that keeps no table. */
   readonly stored?: StoredVersion;
+  /** The raw table that its staging becomes after the commit, and the job that makes it. */
+  readonly raw?: { readonly table: TableRef; readonly jobId: string };
 }
 
 /** What one attempt has written by an I/O manager that keeps no table. */
@@ -60,6 +62,10 @@ export interface Holder {
   readonly leaseUntil: number;
   /** The run sleeps and will be woken; nobody is executing it. */
   readonly parked?: true;
+  /** The run is to end: it publishes nothing any more. */
+  readonly cancel?: true;
+  /** Its warehouse jobs that were under way at the last renewal, for whoever cancels it after the death of its holder. */
+  readonly jobs?: readonly string[];
 }
 
 /** A partition of an asset (or the one lock of an unpartitioned asset, a job run or a sensor tick). */
@@ -90,7 +96,7 @@ export interface PartitionDocument {
 }
 
 export type RunKind = "asset" | "job" | "sensor";
-export type RunStatus = "running" | "parked" | "succeeded" | "failed" | "skipped";
+export type RunStatus = "running" | "parked" | "succeeded" | "failed" | "skipped" | "canceled";
 
 export interface RunDocument {
   readonly id: string;
@@ -108,11 +114,15 @@ export interface RunDocument {
   readonly attempt: number;
   /** How many attempts ended in a retryable error; counts against the retry policy. */
   readonly failures: number;
+  /** Of these, those of classes of errors that the retry policy treats by themselves. */
+  readonly failuresOf?: Readonly<Record<string, number>>;
   readonly token: number;
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly endedAt?: number;
   readonly wakeAt?: number;
+  /** Somebody asked for the run to end; kept when it had come to another end by then. */
+  readonly cancel?: { readonly at: number; readonly reason?: string };
   readonly materializationId?: string;
   /** What the code has saved of its progress, as JSON text; of the inputs with this fingerprint, and until the run ends. */
   readonly checkpoint?: { readonly fingerprint: string; readonly text: string };
@@ -130,6 +140,8 @@ export interface SlotCommit {
   readonly materializationId: string;
   readonly jobId: string;
   readonly at: number;
+  /** The slot was rolled back: the order of the newest interval that it had shown. Gone when it shows that one again, or a newer one. */
+  readonly rolledBackFrom?: string;
 }
 
 /** The record that one publish into the slot is under way. All that a stranger needs to finish it is here. */
@@ -174,6 +186,59 @@ export interface SensorDocument {
   readonly status?: "running" | "stopped";
 }
 
+/** `unknown`: there is no data yet, and there need not be. */
+export type FreshnessStatus = "fresh" | "late" | "unknown";
+
+/** What is known of how an asset keeps its freshness policy. Written when it changes. */
+export interface FreshnessDocument {
+  readonly asset: string;
+  /** Hash of the policy. */
+  readonly policy: string;
+  /** When that policy was first seen. */
+  readonly since: number;
+  readonly status: FreshnessStatus;
+  /** When the status became what it is. */
+  readonly at: number;
+  readonly because: string;
+}
+
+/** Something that happened and that an alert may be about; small enough to be kept with a deadline. */
+export interface Notice {
+  /** The event's id. */
+  readonly event: string;
+  readonly type: "run.failed" | "check.evaluated" | "freshness.failed" | "freshness.restored" | "message.dead-lettered";
+  readonly at: number;
+  readonly asset?: string;
+  readonly partition?: string;
+  readonly run?: string;
+  /** The check, or the subscription. */
+  readonly about?: string;
+  readonly code?: string;
+  readonly reason: string;
+}
+
+/** What is known of one alert about one thing: what was sent, and what waits. */
+export interface AlertDocument {
+  readonly alert: string;
+  /** What the messages have in common: the thing and what is wrong with it. */
+  readonly group: string;
+  /** The last notices that were taken in, by their events: each is counted once. */
+  readonly seen: readonly string[];
+  /** Waits for being sent: the first notice, the last one, and how many there are. */
+  readonly waiting?: { readonly first: Notice; readonly last: Notice; readonly count: number };
+  /** Is being sent, under an id that stays; `at`: when it is tried, or tried again. */
+  readonly sending?: {
+    readonly id: string;
+    readonly first: Notice;
+    readonly last: Notice;
+    readonly count: number;
+    readonly attempt: number;
+    readonly at: number;
+  };
+  /** Nothing of the group is sent before. */
+  readonly quietUntil?: number;
+}
+
 /** A deadline. The sweep reads what is due and looks at the run it names; there is one entry a run. */
 export interface DueDocument {
   readonly shard: number;
@@ -181,6 +246,26 @@ export interface DueDocument {
   readonly runId: string;
   /** `runId` is a backfill's id. */
   readonly backfill?: true;
+  /** `runId` stands for the freshness of the asset with this origin. */
+  readonly freshness?: string;
+  /** `runId` stands for an event that alerts may be about. */
+  readonly notice?: Notice;
+  /** `runId` stands for the alert document of this id. */
+  readonly alert?: string;
+  /**
+   * `runId` stands for an asset whose pause is over: what waited in its partitions goes out, page by page, after `after`; and
+   * again (`sent`), until a whole pass finds nothing that waits.
+   */
+  readonly resume?: { readonly asset: string; readonly after?: string; readonly sent?: true };
+}
+
+/** A paused asset begins no runs by itself; there is no document while it is not paused. */
+export interface PauseDocument {
+  readonly asset: string;
+  readonly at: number;
+  readonly reason?: string;
+  /** The asset is called so now, and under the old name no run begins any more: here, because every claim reads it. */
+  readonly movedTo?: string;
 }
 
 /** Which partitions of its range a backfill requests: those without data, those whose last run failed, or all. */
@@ -246,6 +331,9 @@ export interface Documents {
   readonly due: DueDocument;
   readonly cursor: CursorDocument;
   readonly backfill: BackfillDocument;
+  readonly freshness: FreshnessDocument;
+  readonly alert: AlertDocument;
+  readonly pause: PauseDocument;
 }
 
 export type DocumentKind = keyof Documents;

@@ -5,8 +5,9 @@
 import { topicOf } from "./asset-key.ts";
 import type { Decision, Finish, InputObject, PartitionDocument, RunDocument, Write } from "./documents.ts";
 import { decided, put, ref } from "./documents.ts";
-import type { Metadata, SluiceEvent } from "./events.ts";
+import type { EventBody, Metadata, SluiceEvent } from "./events.ts";
 import type { OutboxMessage, RunRequest } from "./request.ts";
+import { withFailure } from "./retry.ts";
 import { eventOf, holds, lockRef, partitionRef, putDue } from "./run-identity.ts";
 import type { RunIdentity, RunState } from "./run-identity.ts";
 
@@ -20,30 +21,51 @@ export interface ParkRequest {
   readonly reason: string;
   /** Counts against the retry policy. */
   readonly failed: boolean;
+  /** The entry of the policy that it counts against by itself. */
+  readonly errorClass?: string;
+  /** What else is written with it, should the run sleep. */
+  readonly writes?: readonly Write[];
+  /** The warehouse jobs that are under way. */
+  readonly jobs?: readonly string[];
+  /** The run knows that it is to be canceled, and sleeps all the same. */
+  readonly canceling?: boolean;
 }
 
-/** The run keeps its partition and sleeps until `wakeAt`; `false` when it no longer holds the partition. */
-export function park(state: RunState, input: ParkRequest): Decision<boolean> {
+/**
+ * The run keeps its partition and sleeps until `wakeAt`; `false` when it no longer holds the partition. One that does not know
+ * yet that it is to be canceled (`canceled`) is due at once.
+ */
+export function park(state: RunState, input: ParkRequest): Decision<boolean | "canceled"> {
   const { run, partition } = state;
   if (run === undefined || partition === undefined || !holds(partition, input.token)) return decided(false);
-  const failures = run.failures + (input.failed ? 1 : 0);
+  const canceled = run.cancel !== undefined && input.canceling !== true;
+  const wakeAt = canceled ? input.now : input.wakeAt;
+  const { jobs = [] } = input;
   const parked: RunDocument = {
     ...run,
     status: "parked",
     code: input.code,
     reason: input.reason,
-    wakeAt: input.wakeAt,
-    failures,
+    wakeAt,
+    ...(input.failed ? withFailure(run, input.errorClass) : {}),
     updatedAt: input.now,
   };
   // A lease longer than the sleep: whoever finds the sleeper overdue by a whole lease may take its place.
-  const holder = { runId: run.id, token: input.token, leaseUntil: input.wakeAt + input.leaseMs, parked: true as const };
+  const holder = {
+    runId: run.id,
+    token: input.token,
+    leaseUntil: wakeAt + input.leaseMs,
+    parked: true as const,
+    ...(partition.holder?.cancel === undefined ? {} : { cancel: partition.holder.cancel }),
+    ...(jobs.length === 0 ? {} : { jobs }),
+  };
   return {
-    result: true,
+    result: canceled ? "canceled" : true,
     writes: [
       put(ref("run", run.id), parked),
       put(lockRef(input.identity), { ...partition, holder }),
-      putDue(run.id, input.wakeAt + GRACE_MS),
+      putDue(run.id, canceled ? wakeAt : wakeAt + GRACE_MS),
+      ...(input.writes ?? []),
     ],
     events: [
       {
@@ -51,7 +73,7 @@ export function park(state: RunState, input: ParkRequest): Decision<boolean> {
         type: "run.parked",
         code: input.code,
         reason: input.reason,
-        wakeAt: input.wakeAt,
+        wakeAt,
       },
     ],
   };
@@ -60,7 +82,7 @@ export function park(state: RunState, input: ParkRequest): Decision<boolean> {
 export interface EndRequest {
   readonly identity: RunIdentity;
   readonly now: number;
-  readonly status: "succeeded" | "failed" | "skipped";
+  readonly status: "succeeded" | "failed" | "skipped" | "canceled";
   readonly code?: string;
   readonly reason?: string;
   readonly stack?: string;
@@ -70,6 +92,8 @@ export interface EndRequest {
   readonly metadata?: Metadata;
   /** Inputs that came too late to be published. */
   readonly superseded?: readonly InputObject[];
+  /** What became of the warehouse jobs of a canceled run. */
+  readonly jobs?: Extract<EventBody, { readonly type: "run.canceled" }>["jobs"];
   /** A named position that is stored with the end, as a sensor's. */
   readonly cursor?: { readonly id: string; readonly value: string };
 }
@@ -98,6 +122,10 @@ export function endRun(
     status: input.status,
     ...(input.code === undefined ? {} : { code: input.code }),
     ...(input.reason === undefined ? {} : { reason: input.reason }),
+    ...(input.status === "succeeded" ? lateFor(state.run) : {}),
+    ...(input.status === "canceled" && state.run.cancel?.reason !== undefined
+      ? { reason: state.run.cancel.reason }
+      : {}),
     failures: state.run.failures + (input.status === "failed" ? 1 : 0),
     updatedAt: now,
     endedAt: now,
@@ -110,7 +138,9 @@ export function endRun(
     const blocked =
       input.code === "check-failed" ? { blocked: { at: now, runId: identity.id, reason: input.reason ?? "" } } : {};
     const { failed, ...left } = freed.partition;
-    const mark = input.status === "failed" ? { failed: { at: now, runId: identity.id } } : {};
+    // A canceled run says nothing about the partition.
+    const before = input.status === "canceled" && failed !== undefined ? { failed } : {};
+    const mark = input.status === "failed" ? { failed: { at: now, runId: identity.id } } : before;
     writes.push(put(lockRef(identity), { ...left, ...late, ...blocked, ...mark }));
   }
   if (input.cursor !== undefined) {
@@ -120,12 +150,22 @@ export function endRun(
   return { result: run, writes, events: [...(input.events ?? []), endEvent(input, run)] };
 }
 
+/** What is said of a run that was to be canceled when its work was done. */
+export function lateFor({ cancel }: RunDocument): { readonly code?: string; readonly reason?: string } {
+  if (cancel === undefined) return {};
+  return { code: "cancel-too-late", reason: "it was to be canceled, but its work was done by then" };
+}
+
 function endEvent(input: EndRequest, run: RunDocument): SluiceEvent {
   const { identity, now } = input;
   const code = input.code ?? input.status;
-  const reason = input.reason ?? "";
+  const reason = run.reason ?? "";
   const base = eventOf(identity, input.status, now);
   if (input.status === "skipped") return { ...base, type: "run.skipped", code, reason };
+  if (input.status === "canceled") {
+    const { jobs = [] } = input;
+    return { ...base, type: "run.canceled", code, reason, ...(jobs.length === 0 ? {} : { jobs }) };
+  }
   if (input.status === "failed") {
     return {
       ...base,
@@ -142,6 +182,7 @@ function endEvent(input: EndRequest, run: RunDocument): SluiceEvent {
     kind: identity.kind,
     name: identity.name,
     ...(input.metadata === undefined ? {} : { metadata: input.metadata }),
+    ...(run.reason === undefined ? {} : { reason: run.reason }),
   };
 }
 

@@ -15,13 +15,18 @@ export class PermanentError extends Error {
   }
 }
 
-/** A passing fault. `afterMs`, when given, is the earliest sensible time for the next try. */
+/**
+ * A passing fault. `afterMs`, when given, is the earliest sensible time for the next try. `code` is what a retry policy may
+ * treat by itself: `quota`, or a word of the author's own.
+ */
 export class RetryableError extends Error {
   override readonly name: string = "RetryableError";
   readonly afterMs: number | undefined;
-  constructor(message: string, options: { afterMs?: number; cause?: unknown } = {}) {
+  readonly code: string | undefined;
+  constructor(message: string, options: { code?: string; afterMs?: number; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.afterMs = options.afterMs;
+    this.code = options.code;
   }
 }
 

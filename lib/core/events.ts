@@ -42,10 +42,17 @@ export type EventBody =
       readonly attempt: number;
       readonly tookOver?: boolean;
     }
-  | { readonly type: "run.coalesced"; readonly runKey: string }
+  | { readonly type: "run.coalesced"; readonly runKey: string; readonly reason?: string }
   | { readonly type: "run.parked"; readonly code: string; readonly reason: string; readonly wakeAt: number }
   | { readonly type: "run.restarted"; readonly reason: string }
-  | { readonly type: "run.succeeded"; readonly kind: RunKind; readonly name: string; readonly metadata?: Metadata }
+  | {
+      readonly type: "run.succeeded";
+      readonly kind: RunKind;
+      readonly name: string;
+      readonly metadata?: Metadata;
+      /** What is to be said of it, such as that it was to be canceled. */
+      readonly reason?: string;
+    }
   | { readonly type: "run.skipped"; readonly code: string; readonly reason: string }
   | {
       readonly type: "run.failed";
@@ -54,6 +61,16 @@ export type EventBody =
       readonly failures: number;
       readonly stack?: string;
     }
+  | { readonly type: "run.cancel-requested"; readonly reason?: string }
+  | {
+      readonly type: "run.canceled";
+      readonly code: string;
+      readonly reason: string;
+      /** What became of the warehouse jobs that were under way. */
+      readonly jobs?: readonly { readonly jobId: string; readonly outcome: "stopped" | "ended" }[];
+    }
+  | { readonly type: "asset.paused"; readonly reason?: string }
+  | { readonly type: "asset.resumed" }
   | { readonly type: "check.evaluated"; readonly result: CheckResult }
   | {
       readonly type: "materialized";
@@ -64,6 +81,8 @@ export type EventBody =
       readonly fingerprint: string;
       readonly inputs: readonly InputObject[];
       readonly metadata?: Metadata;
+      /** A rollback: the partition of a newer interval that it took the place of. */
+      readonly rolledBackFrom?: string;
       /** Somebody else made the data, and said so. */
       readonly reported?: true;
       /** The version that whoever made the data gave it. */
@@ -102,6 +121,29 @@ export type EventBody =
       readonly status: "cancelled" | "done";
       readonly counts: BackfillCounts;
     }
+  /** An asset's freshness policy is not kept any more, or is kept again. */
+  | {
+      readonly type: "freshness.failed" | "freshness.restored";
+      readonly reason: string;
+      /** The deadline that it is about; milliseconds, UTC. */
+      readonly deadline?: number;
+    }
+  /** `count` notices in one message. */
+  | {
+      readonly type: "alert.sent";
+      readonly alert: string;
+      readonly about: string;
+      readonly count: number;
+      readonly attempt: number;
+    }
+  | {
+      readonly type: "alert.failed";
+      readonly alert: string;
+      readonly about: string;
+      readonly count: number;
+      readonly attempts: number;
+      readonly reason: string;
+    }
   | { readonly type: "partition.sealed" }
   | { readonly type: "partition.unsealed" }
   | { readonly type: "object.deleted"; readonly uri: string; readonly generation: string }
@@ -109,6 +151,33 @@ export type EventBody =
   | { readonly type: "object.refused"; readonly uri: string; readonly generation?: string; readonly reason: string }
   | { readonly type: "table.dropped"; readonly table: string; readonly reason: string }
   | { readonly type: "message.refused"; readonly topic: string; readonly messageId: string; readonly reason: string }
+  /** A message was delivered in vain as often as it may be. All of it is kept, so that it can be published again. */
+  | {
+      readonly type: "message.dead-lettered";
+      readonly deadLetter: string;
+      readonly subscription: string;
+      /** Absent where the subscription does not tell. */
+      readonly topic?: string;
+      readonly messageId: string;
+      /** When it was first published; milliseconds, UTC. */
+      readonly publishedAt: number;
+      readonly attempts: number;
+      readonly reason?: string;
+      readonly attributes: Readonly<Record<string, string>>;
+      /** The message's data, cut where it is long. */
+      readonly text: string;
+      /** Whole, in base64, where it is not in an object of its own. */
+      readonly data?: string;
+      readonly bytes: number;
+      readonly sha256: string;
+      readonly object?: { readonly bucket: string; readonly name: string };
+    }
+  | {
+      readonly type: "message.replayed";
+      readonly deadLetter: string;
+      readonly topic: string;
+      readonly messageId: string;
+    }
   | {
       readonly type: "log";
       readonly level: "debug" | "info" | "warn" | "error";

@@ -1,4 +1,5 @@
 /** What a factory returns: the parts that belong together. The loader takes them apart again. */
+import type { AlertDefinition } from "./alert.ts";
 import type { AssetDefinition } from "./asset.ts";
 import type { AssetCheckDefinition } from "./check.ts";
 import type { JobDefinition } from "./job.ts";
@@ -9,6 +10,7 @@ export interface AssetFactoryResponse {
   readonly sensors?: readonly SensorDefinition[];
   readonly jobs?: readonly JobDefinition[];
   readonly checks?: readonly AssetCheckDefinition[];
+  readonly alerts?: readonly AlertDefinition[];
 }
 
 /** One response with the parts of all; the same object counts once. */
@@ -18,6 +20,7 @@ export function combineResponses(...responses: readonly AssetFactoryResponse[]):
     sensors: unique(responses.flatMap((response) => response.sensors ?? [])),
     jobs: unique(responses.flatMap((response) => response.jobs ?? [])),
     checks: unique(responses.flatMap((response) => response.checks ?? [])),
+    alerts: unique(responses.flatMap((response) => response.alerts ?? [])),
   };
 }
 
@@ -45,6 +48,7 @@ export function filterResponse(
     sensors,
     jobs: all.jobs.filter((job) => !before.has(job.name) || after.has(job.name)),
     checks: all.checks.filter((check) => !gone.has(check.asset)),
+    alerts: all.alerts,
   };
 }
 

@@ -1,12 +1,16 @@
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+
+const UTF8 = new TextEncoder();
 
 /**
  * SHA-256 of a list of texts, in hexadecimal. Every part is length-prefixed, so that
  * `["ab", "c"]` and `["a", "bc"]` differ.
  */
 export function hash(...parts: readonly string[]): string {
-  return bytesToHex(sha256(utf8ToBytes(parts.map((part) => `${part.length}:${part}`).join(""))));
+  let text = "";
+  for (const part of parts) text += `${part.length}:${part}`;
+  return bytesToHex(sha256(UTF8.encode(text)));
 }
 
 /** The first `length` hexadecimal digits (default 16, 64 bits) of `hash`. */
@@ -16,9 +20,18 @@ export function shortHash(parts: readonly string[], length = 16): string {
 
 /** A JSON text whose object keys are sorted at every level, so that equal values hash alike. */
 export function canonicalJson(value: unknown): string {
-  return JSON.stringify(value, (_key, inner: unknown) =>
-    inner !== null && typeof inner === "object" && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
-      : inner,
-  );
+  return JSON.stringify(sorted(value));
+}
+
+/** Sorted beforehand, because a replacer function makes `JSON.stringify` several times slower. */
+function sorted(value: unknown): unknown {
+  if (value === null || typeof value !== "object") return value;
+  if (saysItself(value)) return sorted(value.toJSON());
+  if (Array.isArray(value)) return value.map(sorted);
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]));
+}
+
+function saysItself(value: object): value is { toJSON(): unknown } {
+  return "toJSON" in value && typeof value.toJSON === "function";
 }

@@ -52,13 +52,13 @@ export function addWindows(interval: Interval, ms: number, n: number): number {
 
 /** The key of the window that holds `ms`. */
 export function windowKey(interval: Interval, ms: number): string {
-  return iso(floor(interval, ms)).slice(0, KEY_LENGTH[interval]);
+  return keyOf(interval, floor(interval, ms));
 }
 
 /** The window that holds `ms`. */
 export function windowAt(interval: Interval, ms: number): Window {
   const start = floor(interval, ms);
-  return { key: windowKey(interval, start), start, end: addWindows(interval, start, 1) };
+  return { key: keyOf(interval, start), start, end: addWindows(interval, start, 1) };
 }
 
 /** How many windows lie between the one that holds `from` and the one that holds `to`; 0 for the same one. */
@@ -162,7 +162,7 @@ function parseShape(interval: Interval, text: string, shapes: ReadonlySet<string
     throw new DefinitionError(`${shown} is not a time of the calendar`, { remedy: `write ${EXAMPLES[interval]}` });
   }
   const window = windowAt(interval, at);
-  if (render(window.start, shape) !== text) {
+  if (window.key !== text && render(window.start, shape) !== text) {
     const why = { hourly: "on the hour", daily: "a day", weekly: "a Monday", monthly: "the first of its month" };
     throw new DefinitionError(`${shown} is not ${why[interval]}`, { remedy: `its window is ${window.key}` });
   }
@@ -195,6 +195,10 @@ function checked(ms: number): number {
 
 function utc(ms: number): DateTime {
   return DateTime.fromMillis(checked(ms), UTC);
+}
+
+function keyOf(interval: Interval, start: number): string {
+  return iso(start).slice(0, KEY_LENGTH[interval]);
 }
 
 function iso(ms: number): string {

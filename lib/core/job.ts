@@ -6,6 +6,9 @@ import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } 
 import type { Metadata } from "./events.ts";
 import type { MultiDefinition } from "./multi-asset.ts";
 import type { Need } from "./needs.ts";
+import { poolNameOf } from "./pool.ts";
+import type { PoolDefinition } from "./pool.ts";
+import { checkRetry } from "./retry.ts";
 
 export interface JobContext<C> extends BaseContext {
   readonly config: C;
@@ -18,6 +21,8 @@ export interface JobOptions<R extends ResourceMap, C extends z.ZodObject> {
   /** What a request may carry; parsed before the job starts, so that a bad request is one clear line. */
   readonly config?: C;
   readonly retry?: RetryPolicy;
+  /** As an asset's. */
+  readonly pool?: string | PoolDefinition;
   /** What it returns is the run's metadata. At-least-once: a run that dies is started again from the beginning. */
   run(context: JobContext<z.output<C>>, resources: ResourceClients<R>): Promise<Metadata | undefined | void>;
 }
@@ -29,6 +34,7 @@ export interface JobDefinition<C extends z.ZodObject = z.ZodObject> extends Bran
   readonly needs: readonly Need[];
   readonly config?: C;
   readonly retry: RetryPolicy;
+  readonly pool?: string;
   /** The outputs that it makes, of a multi-asset. */
   readonly multi?: MultiDefinition;
   run(context: JobContext<never>, resources: ResourceClients<ResourceMap>): Promise<Metadata | undefined | void>;
@@ -44,7 +50,7 @@ export interface TypedJob<R extends ResourceMap, C extends z.ZodObject> extends 
 export function job<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: JobOptions<R, C>,
 ): TypedJob<R, C> {
-  const { run, ...rest } = options;
+  const { run, pool, ...rest } = options;
   return Object.freeze({
     ...rest,
     [brand]: true as const,
@@ -52,7 +58,8 @@ export function job<const R extends ResourceMap = Record<never, never>, C extend
     name: checkName(options.name, "job"),
     resources: options.resources ?? {},
     needs: Object.values(options.resources ?? {}).flatMap((resource) => resource.needs),
-    retry: options.retry ?? {},
+    retry: checkRetry(options.retry ?? {}, `the job ${options.name}`),
+    ...(pool === undefined ? {} : { pool: poolNameOf(pool) }),
     // As with assets: the runtime hands in what this definition's own schema and resources describe.
     run,
   });

@@ -33,7 +33,7 @@ type Schemas = Readonly<Record<string, Schema>>;
 /** One of the assets: what is its own. All else it has from the multi-asset. */
 export interface OutputOptions<S extends Schema> extends Pick<
   CommonOptions<ResourceMap, Config, Partitions, InputMap>,
-  "key" | "previousKeys" | "description" | "owners" | "group" | "tags" | "kinds" | "automation"
+  "key" | "previousKeys" | "description" | "owners" | "group" | "tags" | "kinds" | "automation" | "freshness"
 > {
   readonly schema: S;
   readonly ioManager: BigqueryTable<NoInfer<Extract<keyof z.output<S>, string>>>;
@@ -72,6 +72,9 @@ export interface MultiAssetOptions<
   | "config"
   | "automation"
   | "retry"
+  | "pool"
+  | "freshness"
+  | "maxEventAge"
   | "codeVersion"
   | "group"
   | "owners"
@@ -156,6 +159,7 @@ export function multiAsset<
     resources: shared.resources ?? {},
     config: wishSchema(names),
     ...(shared.retry === undefined ? {} : { retry: shared.retry }),
+    ...(shared.pool === undefined ? {} : { pool: shared.pool }),
     run: () => Promise.reject(new PermanentError(`${name} is run by its outputs`)),
   });
   const needs: readonly Need[] = [

@@ -5,6 +5,8 @@ import { followsUpstreams } from "./automation.ts";
 import type { Definitions } from "./definitions.ts";
 import { shortHash } from "./hash.ts";
 import type { MultiWish } from "./multi-asset.ts";
+import { originOf } from "./previous-keys.ts";
+import { runIdOf } from "./request.ts";
 import type { Cause, OutboxMessage } from "./request.ts";
 
 export interface Due {
@@ -13,12 +15,17 @@ export interface Due {
   readonly runKey?: string;
 }
 
+/** A message that asks for something, and the run that it begins, where its run key says which. */
+export interface Asked extends OutboxMessage {
+  readonly runId?: string;
+}
+
 /** The messages that ask for all that is due, of one partition and for one reason. */
 export function requestsFor(
   { jobs }: Pick<Definitions, "jobs">,
   due: readonly Due[],
   common: { readonly cause: Cause; readonly partition?: string },
-): readonly OutboxMessage[] {
+): readonly Asked[] {
   const groups = Map.groupBy(due, ({ asset: { key, multi } }) => (multi === undefined ? key : `${multi.name}.`));
   return [...groups.values()].flatMap((members) => {
     const name = members[0]?.asset.multi?.name ?? "";
@@ -26,6 +33,11 @@ export function requestsFor(
     return members.map(({ asset, runKey }) => ({
       topic: topicOf(asset.key),
       data: { ...common, ...(runKey === undefined ? {} : { runKey }) },
+      ...(runKey === undefined
+        ? {}
+        : {
+            runId: runIdOf("asset", originOf(asset), common.partition ?? "", runKey),
+          }),
     }));
   });
 }
@@ -34,13 +46,18 @@ function jobRequest(
   name: string,
   members: readonly Due[],
   { cause, partition }: { readonly cause: Cause; readonly partition?: string },
-): OutboxMessage {
+): Asked {
   const select = members.map(({ asset }) => asset.multi?.output ?? "");
   const config: MultiWish = { select, ...(partition === undefined ? {} : { partition }) };
   const keys = members.map(({ runKey }) => runKey);
   const known = keys.every((key) => key !== undefined);
-  const runKey = known ? { runKey: `outputs:${shortHash([partition ?? "", ...select, ...keys])}` } : {};
-  return { topic: jobTopicOf(name), data: { cause, config, ...runKey } };
+  if (!known) return { topic: jobTopicOf(name), data: { cause, config } };
+  const runKey = `outputs:${shortHash([partition ?? "", ...select, ...keys])}`;
+  return {
+    topic: jobTopicOf(name),
+    data: { cause, config, runKey },
+    runId: runIdOf("job", name, "", runKey),
+  };
 }
 
 /** The assets that one message of an upstream is decided for together: an asset alone, or the outputs of a multi-asset. */

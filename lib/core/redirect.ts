@@ -80,6 +80,8 @@ export function redirect(definitions: Definitions, chosen: ReadonlySet<AssetKey>
       sensors: new Map(),
       jobs: multiJobs(definitions, assets, chosen),
       checks: definitions.checks.filter((check) => chosen.has(check.asset)),
+      pools: definitions.pools,
+      alerts: new Map(),
       graph: assetGraph(nodes),
       watchers: new Map(),
       places: definitions.places,
@@ -100,7 +102,7 @@ function datasetsOf(target: Target | undefined): readonly Dataset[] {
 }
 
 function redirectedAsset(asset: AssetDefinition, prefix: string): AssetDefinition {
-  const { automation: _, target, ...rest } = asset;
+  const { automation: _, freshness: __, target, ...rest } = asset;
   if (target === undefined || asset.external === true)
     return Object.freeze({ ...rest, ...(target === undefined ? {} : { target }) });
   const own = redirectedTarget(target, prefix);

@@ -27,6 +27,11 @@ export function runRefs(run: RunIdentity): RunRefs {
   return { run: ref("run", run.id), partition: lockRef(run) };
 }
 
+/** What a claim of an asset's new run looks at: in one read, so that a pause costs no call of its own. */
+export function claimRefs(run: RunIdentity): RunRefs & { readonly pause: Ref<"pause"> } {
+  return { ...runRefs(run), pause: ref("pause", run.name) };
+}
+
 export function lockRef(run: RunIdentity): Ref<"partition"> {
   return run.kind === "asset"
     ? partitionRef(run.name, run.partition)

@@ -11,6 +11,7 @@ import type { Decision, Intent, PartitionDocument, Ref, SlotDocument } from "./d
 import { decided, put, ref } from "./documents.ts";
 import { holds } from "./run-identity.ts";
 import type { RunIdentity } from "./run-identity.ts";
+import type { Cause } from "./request.ts";
 import type { SluiceEvent } from "./events.ts";
 import { EVENT_VERSION } from "./events.ts";
 import { shortHash } from "./hash.ts";
@@ -31,6 +32,8 @@ export type OpenOutcome =
   | { readonly kind: "open"; readonly intent: Intent }
   /** The partition has another holder now: this run is a zombie. */
   | { readonly kind: "lost" }
+  /** The run is to be canceled. */
+  | { readonly kind: "canceled" }
   /** The slot shows a newer interval. */
   | { readonly kind: "superseded"; readonly by: string }
   /** Another publish is under way, or was cut off: it must be waited for, or settled. */
@@ -67,9 +70,9 @@ export function openIntent(
     const own = slot.intent.runId === input.identity.id && slot.intent.token === input.token;
     return decided({ kind: own ? "open" : "occupied", intent: slot.intent });
   }
-  const newer = supersededBy(slot, input.order);
-  if (newer !== undefined && !input.rollback && input.accumulates !== true)
-    return decided({ kind: "superseded", by: newer });
+  if (partition.holder?.cancel === true) return decided({ kind: "canceled" });
+  const newer = input.accumulates === true ? undefined : supersededBy(slot, input.order);
+  if (newer !== undefined && !input.rollback) return decided({ kind: "superseded", by: newer });
 
   const sequence = (slot?.sequence ?? 0) + 1;
   const intent: Intent = {
@@ -84,7 +87,10 @@ export function openIntent(
     staging: input.staging,
     destination: input.destination,
     head: input.head,
-    event: input.event,
+    event:
+      newer !== undefined && input.event.type === "materialized"
+        ? { ...input.event, rolledBackFrom: newer }
+        : input.event,
     finish: {
       runId: input.identity.id,
       staging: input.staging,
@@ -104,6 +110,17 @@ export function openIntent(
 /** The partition of a newer interval that the slot shows, if there is one. */
 export function supersededBy(slot: SlotDocument | undefined, order: string): string | undefined {
   return slot?.committed !== undefined && slot.committed.order > order ? slot.committed.partition : undefined;
+}
+
+/**
+ * The partition that the slot shows by a rollback, if it is older than this one, which was shown before. What the partition
+ * holds already does not take its place back by itself: new data does, and whoever asks for it by hand.
+ */
+export function rolledBackTo(slot: SlotDocument | undefined, order: string, cause: Cause): string | undefined {
+  const byHand = cause.kind === "manual" || cause.kind === "replay" || cause.kind === "backfill";
+  const { committed } = slot ?? {};
+  const wasShown = committed?.rolledBackFrom !== undefined && order <= committed.rolledBackFrom;
+  return !byHand && wasShown && committed.order < order ? committed.partition : undefined;
 }
 
 /** Whether a stranger may settle the intent: its holder is gone, or its lease has run out. */

@@ -14,10 +14,13 @@ import { brand } from "./definition.ts";
 import type { BaseContext, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
 import { DefinitionError, PermanentError } from "./errors.ts";
 import type { Metadata } from "./events.ts";
+import type { FreshnessPolicy } from "./freshness.ts";
+import { checkFreshness } from "./freshness.ts";
 import { timePartitioningType } from "./interval.ts";
 import type { Need } from "./needs.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
 import { previousKeysOf } from "./previous-keys.ts";
+import { checkRetry } from "./retry.ts";
 import type { TableRef } from "./table.ts";
 import { checkTarget, tableNamed } from "./target.ts";
 import type { Target } from "./target.ts";
@@ -40,6 +43,8 @@ interface CommonOptions<S extends Schema> {
   readonly schema?: S;
   /** Of the whole table, at every report or observation of something new; none can block. */
   readonly checks?: readonly InlineCheck[];
+  /** By when there has to be something new. */
+  readonly freshness?: FreshnessPolicy;
 }
 
 export interface ExternalAssetOptions<S extends Schema = Schema> extends CommonOptions<S> {
@@ -150,12 +155,13 @@ export function observableSource<
     ...common(key, { ...rest, ...(target === undefined ? {} : { target }) }),
     needs: [
       ...Object.values(resources).flatMap(({ needs }) => needs),
+      ...(target === undefined ? [] : lookNeeds(key, target, resources)),
       ...(target === undefined ? [] : sourceNeeds(key, target, options.checks ?? [])),
     ],
     // The runtime hands in exactly what this definition's own schema and resources describe; the types meet again there.
     observe: observe as Observe,
     resources,
-    retry,
+    retry: checkRetry(retry, key),
     ...(config === undefined ? {} : { config }),
     ...(automation === undefined ? {} : { automation: scheduleOf(key, automation) }),
   });
@@ -179,6 +185,7 @@ type Common<S extends Schema> = CommonOptions<S> & {
 function common<S extends Schema>(key: AssetKey, options: Common<S>) {
   const { previousKeys, checks = [], target } = options;
   if (target !== undefined) checkTarget(key, target, options.partitions);
+  if (options.freshness !== undefined) checkFreshness(options.freshness, options.partitions, key);
   const blocking = checks.find((check) => check.blocking);
   if (blocking !== undefined) refuseBlocking({ key, external: true }, blocking.name);
   return {
@@ -203,6 +210,13 @@ function common<S extends Schema>(key: AssetKey, options: Common<S>) {
 
 function sourceNeeds(key: AssetKey, target: Target, checks: readonly InlineCheck[]): readonly Need[] {
   return [...checkNeeds(key, target, checks), ...checks.flatMap((check) => needsOfCheck(key, check, true))];
+}
+
+/** Whoever has the warehouse to look with looks at the source's own table. */
+function lookNeeds(key: AssetKey, { table: { project, dataset } }: Target, resources: ResourceMap): readonly Need[] {
+  if (!Object.values(resources).some(({ kind }) => kind === "bigquery")) return [];
+  const where = project === undefined ? {} : { project };
+  return [{ kind: "read-dataset", ...where, dataset, reason: `observe of ${key} may read it` }];
 }
 
 /** Reading a table takes nothing of its own asset but for its checks. */

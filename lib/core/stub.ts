@@ -3,12 +3,14 @@
  * so the build puts a stub in the place of another file's definition: it changes only when the upstream's key, table, columns
  * or partitions do.
  */
+import type { AlertDefinition } from "./alert.ts";
 import type { AssetDefinition } from "./asset.ts";
 import type { Definition } from "./definitions.ts";
 import { PARQUET_FILES } from "./custom-io-manager.ts";
 import { brand } from "./definition.ts";
 import { PermanentError } from "./errors.ts";
 import type { ParquetFiles } from "./parquet-files.ts";
+import type { PoolDefinition } from "./pool.ts";
 import { planOfFields } from "./row-plan.ts";
 import type { RowPlan } from "./row-plan.ts";
 import { rowShape } from "./row-shape.ts";
@@ -16,7 +18,7 @@ import type { SensorDefinition } from "./sensor.ts";
 
 /** JSON. */
 export type Stub =
-  | (Pick<AssetDefinition, "key" | "previousKeys" | "external" | "target" | "partitions" | "source"> & {
+  | (Pick<AssetDefinition, "key" | "previousKeys" | "external" | "target" | "partitions" | "source" | "freshness"> & {
       readonly kind: "asset";
       /** One that is all data; the code of an author's own would come along. */
       readonly ioManager?: ParquetFiles;
@@ -24,10 +26,19 @@ export type Stub =
     })
   | { readonly kind: "job"; readonly name: string }
   | ({ readonly kind: "sensor" } & Pick<SensorDefinition, "name" | "watches" | "requests">)
-  | { readonly kind: "check"; readonly asset: string; readonly name: string };
+  | { readonly kind: "check"; readonly asset: string; readonly name: string }
+  | ({ readonly kind: "pool" } & Pick<PoolDefinition, "name" | "limit">)
+  | ({ readonly kind: "alert" } & Omit<AlertDefinition, typeof brand | "kind" | "description" | "assets">);
 
-/** What other functions may know of the definition, and nothing of its code. Its `source` is for those who route objects. */
-export function stubOf(definition: Definition, options: { readonly source?: boolean } = {}): Stub {
+export interface StubOptions {
+  /** For those who route objects. */
+  readonly source?: boolean;
+  /** For those who look at deadlines. */
+  readonly freshness?: boolean;
+}
+
+/** What other functions may know of the definition, and nothing of its code. */
+export function stubOf(definition: Definition, options: StubOptions = {}): Stub {
   switch (definition.kind) {
     case "asset": {
       const { kind, key, previousKeys, external, target, partitions, schema, ioManager } = definition;
@@ -41,11 +52,20 @@ export function stubOf(definition: Definition, options: { readonly source?: bool
         ...(partitions === undefined ? {} : { partitions }),
         ...(ioManager?.kind === PARQUET_FILES ? { ioManager } : {}),
         ...(source === undefined ? {} : { source }),
+        ...(options.freshness !== true || definition.freshness === undefined
+          ? {}
+          : { freshness: definition.freshness }),
         ...(schema === undefined ? {} : { rows: planOfFields(rowShape(schema).fields) }),
       };
     }
     case "check":
       return { kind: definition.kind, asset: definition.asset, name: definition.name };
+    case "pool":
+      return { kind: definition.kind, name: definition.name, limit: definition.limit };
+    case "alert": {
+      const { [brand]: _, kind, description, assets, ...rest } = definition;
+      return { kind, ...rest };
+    }
     case "job":
       return { kind: definition.kind, name: definition.name };
     case "sensor": {

@@ -19,7 +19,22 @@ export type Consumer =
   | { readonly kind: "sensor"; readonly name: string }
   | { readonly kind: "bucket"; readonly bucket: string }
   /** An asset that decides, whenever an upstream materializes, whether to run. */
-  | { readonly kind: "automation"; readonly key: AssetKey };
+  | { readonly kind: "automation"; readonly key: AssetKey }
+  /** Records what was delivered in vain. */
+  | {
+      readonly kind: "dead-letter";
+      /** What the names of subscriptions begin with where they are deployed. Default none. */
+      readonly prefix?: string;
+    };
+
+/** The topic, and the subscription, of messages that were delivered in vain. */
+export const DEAD_LETTERS = "dead-letters";
+
+export const deadLetterPlan: SubscriptionPlan = Object.freeze({
+  name: DEAD_LETTERS,
+  topic: DEAD_LETTERS,
+  consumer: Object.freeze({ kind: "dead-letter" as const }),
+});
 
 export function subscriptionsOf(definitions: Definitions): readonly SubscriptionPlan[] {
   const plans: SubscriptionPlan[] = [];

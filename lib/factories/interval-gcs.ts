@@ -80,7 +80,7 @@ export const intervalGcsConfig = z.strictObject({
   cleanSuperseded: z.boolean().optional(),
   /** The columns, for whoever reads the table. */
   schema: z.instanceof(z.ZodObject).optional(),
-  /** More of the asset's options: `description`, `owners`, `tags`, `group`, `kinds`, `retry`, `codeVersion`, `checks`, `previousKeys`. */
+  /** More of the asset's options: `description`, `owners`, `tags`, `group`, `kinds`, `retry`, `pool`, `freshness`, `maxEventAge`, `codeVersion`, `checks`, `previousKeys`. */
   asset: z.record(z.string(), z.unknown()).optional(),
 });
 
@@ -89,7 +89,19 @@ type Checked = z.output<typeof intervalGcsConfig>;
 /** The asset's options that the factory leaves to its caller. */
 export type PassedOptions = Pick<
   Parameters<typeof asset>[0],
-  "description" | "owners" | "tags" | "group" | "kinds" | "retry" | "codeVersion" | "checks" | "deps" | "previousKeys"
+  | "description"
+  | "owners"
+  | "tags"
+  | "group"
+  | "kinds"
+  | "retry"
+  | "pool"
+  | "freshness"
+  | "maxEventAge"
+  | "codeVersion"
+  | "checks"
+  | "deps"
+  | "previousKeys"
 >;
 
 export type IntervalGcsAsset<S extends z.ZodObject = z.ZodObject> = Omit<Checked, "asset" | "schema"> & {

@@ -36,6 +36,13 @@ export interface HistoryQuery {
   readonly limit?: number;
 }
 
+export interface StoreSlice {
+  /** Goes on behind this place; left out, from the first one on. */
+  readonly startAfter?: string;
+  /** Looks at so many objects. Default 1,000. */
+  readonly limit?: number;
+}
+
 export interface EventStore {
   /**
    * Serializable: reads the documents behind `refs`, calls `decide` and applies its writes and events atomically.
@@ -68,4 +75,9 @@ export interface EventStore {
   due(query: { readonly now: number; readonly limit: number }): Promise<readonly DueDocument[]>;
   /** The earliest deadline of all, so that a local process knows how long it may sleep. */
   nextDue(): Promise<number | undefined>;
+  /**
+   * Deletes, of a bounded slice of what the store keeps beside its documents, what none of them has needed for long. Safe beside
+   * whatever runs. `next`: where the next slice begins; absent after the last one. A store that keeps nothing there has none.
+   */
+  sweep?(slice?: StoreSlice): Promise<{ readonly deleted: number; readonly next?: string }>;
 }

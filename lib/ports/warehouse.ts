@@ -3,6 +3,7 @@
  * own time, and outlives the caller. An id is used once, for ever, also by a job that failed.
  */
 import type { FileFormat, LoadOptions } from "../core/load.ts";
+import type { DatasetRef } from "../core/reads.ts";
 import type { QueryParameter } from "../core/sql.ts";
 import type { Column, Destination, TableRef, TimePartitioning } from "../core/table.ts";
 
@@ -46,6 +47,11 @@ export type JobSpec =
        * change any other one fails with the reason `accessDenied`, and changes nothing.
        */
       readonly writes?: readonly TableRef[];
+      /**
+       * The datasets that the statement may read; any where it is left out. On one machine, a statement that reads another one
+       * fails with the reason `accessDenied`; in the cloud the account's own rights say the same.
+       */
+      readonly reads?: readonly DatasetRef[];
       /** A limit that fails the job instead of billing more. Bytes. */
       readonly maximumBytesBilled?: number;
     };
@@ -83,6 +89,20 @@ export interface TableInfo {
   /** Changes whenever the table's schema or data does. */
   readonly etag: string;
   readonly expiresAt?: number;
+}
+
+/** When a table was last changed, by whomever. Milliseconds since the epoch, UTC. */
+export interface TableChanges {
+  /** Its rows, or what it says of itself. */
+  readonly at: number;
+  /** Of a table with time partitions: the last change of each that holds rows, by its decorator. */
+  readonly partitions?: Readonly<Record<string, number>>;
+}
+
+/** What people ask for, and no run: whether a table is as it was left. */
+export interface TableHistory {
+  /** `undefined` where there is no table. */
+  changes(table: TableRef): Promise<TableChanges | undefined>;
 }
 
 /** What a query would do, found out without running it. */

@@ -13,6 +13,7 @@ import type { TableRef } from "../core/table.ts";
 import type { TableInfo } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
 import { evaluateFunction, jobInputs } from "./function-check.ts";
+import { confined } from "./reads.ts";
 import type { TableOf } from "./resources.ts";
 import type { StoredRows } from "./store-rows.ts";
 import { runJob } from "./warehouse-jobs.ts";
@@ -70,7 +71,7 @@ async function evaluate(execution: Execution, staged: Staged, check: InlineCheck
   const status = await runJob(execution, {
     step: `check-${name}`,
     inputs: jobInputs(execution, staged, text),
-    spec: { kind: "query", sql: text, parameters },
+    spec: confined(execution, { kind: "query", sql: text, parameters }),
   });
   const count = status.rows ?? 0;
   if (count === 0) return { passed: true };

@@ -102,6 +102,7 @@ export function checkpointOfRun(execution: Execution, fingerprint: string): Chec
       return { result: true, writes: [put(ref("run", identity.id), { ...state.run, checkpoint })], events: [] };
     });
     if (!held) throw new ClaimLost(identity.id);
+    execution.progressed?.();
   };
   let served = Promise.resolve();
   desk.onAsk(() => {

@@ -14,7 +14,7 @@ import { shortHash } from "../core/hash.ts";
 import { compareInputs, uriOf } from "../core/inputs.ts";
 import { parseWindow, windowKey } from "../core/interval.ts";
 import type { Window } from "../core/interval.ts";
-import { compileObjectSource, routeObject } from "../core/object-source.ts";
+import { routeObject } from "../core/object-source.ts";
 import type { ObjectMatcher, ObjectSource } from "../core/object-source.ts";
 import { parsePartition } from "../core/partitions.ts";
 import type { CleanUpReport, CleanUpRequest } from "../core/resources.ts";
@@ -24,6 +24,7 @@ import { slotRef } from "../core/slot.ts";
 import { formatTable } from "../core/table.ts";
 import type { TableRef } from "../core/table.ts";
 import type { Execution } from "./execution.ts";
+import { matcherOf } from "./look.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -49,10 +50,11 @@ export async function deleteLoaded(
   const { services, signal } = execution;
   const { source } = asset;
   if (source === undefined) throw new PermanentError(`${asset.key} is not loaded from objects`, { code: "no-source" });
-  const neighbours = [...services.definitions().assets.values()].flatMap((other) =>
+  const definitions = services.definitions();
+  const neighbours = [...definitions.assets.values()].flatMap((other) =>
     other.key === asset.key || other.source?.bucket !== source.bucket
       ? []
-      : [{ asset: other, matcher: compileObjectSource(other.source) }],
+      : [{ asset: other, matcher: matcherOf(definitions, other.key, other.source) }],
   );
   const lists = { deleted: [], kept: [], droppedTables: [] };
   const work: CleanUp = { execution, asset, source, dryRun: request.dryRun, neighbours, ...lists };
@@ -171,8 +173,8 @@ function sameObject(a: InputObject, b: InputObject): boolean {
   return added.length === 0 && changed.length === 0;
 }
 
-async function listInterval({ execution, source }: CleanUp, window: Window): Promise<InputObject[]> {
-  const { pattern } = compileObjectSource(source);
+async function listInterval({ execution, asset, source }: CleanUp, window: Window): Promise<InputObject[]> {
+  const { pattern } = matcherOf(execution.services.definitions(), asset.key, source);
   const found: InputObject[] = [];
   for await (const { bucket, name, generation, size } of execution.services.objects.list(source.bucket, {
     prefix: pattern.prefixOf(window),

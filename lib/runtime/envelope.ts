@@ -17,6 +17,8 @@ export interface Delivery {
   readonly messageId: string;
   /** Milliseconds, UTC: when the trigger was published. */
   readonly publishedAt: number;
+  /** When this message was sent; later than `publishedAt` where a dead letter was published again. */
+  readonly sentAt: number;
   /** The message's JSON; `{}` where it has no data. */
   readonly data: unknown;
   readonly attributes: Readonly<Record<string, string>>;
@@ -25,6 +27,12 @@ export interface Delivery {
 export type Envelope =
   | { readonly kind: "delivery"; readonly delivery: Delivery }
   | { readonly kind: "refused"; readonly messageId: string; readonly reason: string };
+
+/**
+ * What a dead letter carries that is published again: it stands for the message that it was, and a run that this message
+ * began is the same run.
+ */
+export const REPLAYED = Object.freeze({ messageId: "sluice-message-id", publishedAt: "sluice-published-at" });
 
 const text = z.string();
 const messageSchema = z.object({
@@ -56,6 +64,30 @@ export function readEnvelope(incoming: Incoming, now: number): Envelope {
   return { kind: "refused", messageId: unnamed(incoming.body, now), reason };
 }
 
+export interface RawMessage {
+  readonly messageId: string;
+  /** Milliseconds, UTC. */
+  readonly publishedAt: number;
+  readonly attributes: Readonly<Record<string, string>>;
+  /** Base64, as it came. */
+  readonly data: string;
+}
+
+/** The message as it is, whatever its data; `undefined` for what is none. */
+export function readRaw(incoming: Incoming, now: number): RawMessage | undefined {
+  const candidate = cloudEventOf(incoming);
+  const event =
+    isObject(candidate) && "specversion" in candidate ? cloudEventSchema.safeParse(candidate).data : undefined;
+  const message = pushSchema.safeParse(event?.data ?? incoming.body).data?.message;
+  if (message === undefined) return undefined;
+  return {
+    messageId: message.messageId ?? message.message_id ?? event?.id ?? unnamed(message, now),
+    publishedAt: timeOf(message.publishTime ?? message.publish_time ?? event?.time, now),
+    attributes: message.attributes ?? {},
+    data: message.data ?? "",
+  };
+}
+
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
@@ -82,6 +114,7 @@ function readCloudEvent(event: z.infer<typeof cloudEventSchema>, now: number): E
   const delivery = {
     messageId: event.id,
     publishedAt: timeOf(event.time, now),
+    sentAt: timeOf(event.time, now),
     data: event.data ?? {},
     attributes: {},
   };
@@ -96,13 +129,16 @@ function readMessage(
   event: { readonly id: string; readonly time?: string | undefined } | undefined,
   now: number,
 ): Envelope {
-  const messageId = message.messageId ?? message.message_id ?? event?.id ?? unnamed(message, now);
-  const publishedAt = timeOf(message.publishTime ?? message.publish_time ?? event?.time, now);
+  const attributes = message.attributes ?? {};
+  const sentAs = message.messageId ?? message.message_id ?? event?.id ?? unnamed(message, now);
+  const sentAt = timeOf(message.publishTime ?? message.publish_time ?? event?.time, now);
+  const messageId = attributes[REPLAYED.messageId] ?? sentAs;
+  const publishedAt = timeOf(attributes[REPLAYED.publishedAt], sentAt);
   const data = decode(message.data ?? "");
   if (data.kind === "bad") return { kind: "refused", messageId, reason: data.reason };
   return {
     kind: "delivery",
-    delivery: { messageId, publishedAt, data: data.value, attributes: message.attributes ?? {} },
+    delivery: { messageId, publishedAt, sentAt, data: data.value, attributes },
   };
 }
 
@@ -110,14 +146,10 @@ type Decoded = { readonly kind: "ok"; readonly value: unknown } | { readonly kin
 
 function decode(base64: string): Decoded {
   if (base64 === "") return { kind: "ok", value: {} };
-  const bytes = bytesOf(base64);
-  if (bytes === undefined) return { kind: "bad", reason: "the message's data is not base64" };
-  let json: string;
-  try {
-    json = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
-  } catch {
-    return { kind: "bad", reason: "the message's data is not UTF-8 text" };
-  }
+  const binary = binaryOf(base64);
+  if (binary === undefined) return { kind: "bad", reason: "the message's data is not base64" };
+  const json = textOf(binary);
+  if (json === undefined) return { kind: "bad", reason: "the message's data is not UTF-8 text" };
   if (json.trim() === "") return { kind: "ok", value: {} };
   try {
     return { kind: "ok", value: JSON.parse(json) as unknown };
@@ -126,16 +158,23 @@ function decode(base64: string): Decoded {
   }
 }
 
-/** Both alphabets, with or without padding; `undefined` for anything else. */
-function bytesOf(base64: string): Uint8Array | undefined {
+/** One character for each byte; both alphabets, with or without padding; `undefined` for anything else. */
+function binaryOf(base64: string): string | undefined {
   if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(base64)) return undefined;
   try {
-    const binary = atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
-    const bytes = new Uint8Array(binary.length);
-    for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
-    return bytes;
+    return atob(base64.replaceAll("-", "+").replaceAll("_", "/"));
   } catch {
     return undefined; // the length fits no number of bytes
+  }
+}
+
+/** What the bytes are in UTF-8; most messages are ASCII, which is the same in both. `undefined` where they are no text. */
+function textOf(binary: string): string | undefined {
+  if (!/[^\0-\x7f]/.test(binary)) return binary;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Uint8Array.from(binary, (byte) => byte.charCodeAt(0)));
+  } catch {
+    return undefined;
   }
 }
 

@@ -10,6 +10,7 @@ import { quoteTable } from "../core/sql.ts";
 import type { Staged } from "./audit.ts";
 import type { Execution } from "./execution.ts";
 import { decoded } from "./read-input.ts";
+import { confined } from "./reads.ts";
 import { clientsOf } from "./resources.ts";
 import { rowStoreOf } from "./row-store.ts";
 import { logged } from "./run-log.ts";
@@ -91,7 +92,7 @@ async function* rowsOfQuery(
   const { jobId } = await runJob(execution, {
     step,
     inputs: jobInputs(execution, staged, text),
-    spec: { kind: "query", sql: text, parameters },
+    spec: confined(execution, { kind: "query", sql: text, parameters }),
   });
   yield* execution.services.warehouse.rows(jobId, { signal: execution.signal });
 }

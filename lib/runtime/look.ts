@@ -53,7 +53,7 @@ async function decide(execution: Execution, source: ObjectSource, head: Head | u
 }
 
 /** The pattern is compiled already, where the asset is defined as it was a moment ago. */
-function matcherOf({ watchers }: Definitions, asset: string, source: ObjectSource): ObjectMatcher {
+export function matcherOf({ watchers }: Definitions, asset: string, source: ObjectSource): ObjectMatcher {
   const known = watchers.get(source.bucket)?.find((watcher) => watcher.asset === asset);
   return known?.matcher.source === source ? known.matcher : compileObjectSource(source);
 }

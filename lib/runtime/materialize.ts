@@ -1,7 +1,7 @@
 /** Calls an author's code, with clients confined to what its asset declares, and lets its rows be stored. */
 import type { AssetDefinition, MaterializeContext, MaterializeResult } from "../core/asset.ts";
 import type { Checkpoint } from "../core/checkpoint.ts";
-import type { InputObject } from "../core/documents.ts";
+import type { Head, InputObject } from "../core/documents.ts";
 import type { Metadata } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import type { Partition } from "../core/partitions.ts";
@@ -48,6 +48,8 @@ export interface Material {
   readonly fingerprint: string;
   /** Hash of the definition, `codeVersion` included. */
   readonly definition: string;
+  /** What the partition holds until the commit. */
+  readonly before?: Head | undefined;
   /** What is to be filled; `undefined` for an asset without a managed table. */
   readonly staging?: StagingPlan;
   /** Rows that an earlier attempt of this run has made. */
@@ -61,7 +63,11 @@ export async function materialize(plan: Plan, material: Material): Promise<Mater
     const told: Told = { metadata: {} };
     const { metadata } = told;
     const call = async (checkpoint: Checkpoint): Promise<unknown> => {
-      const shown = await shownVersion(execution.services, plan, material.definition);
+      // Most heads have no version of their own: then there is nothing to read.
+      const shown =
+        material.before?.dataVersion === undefined
+          ? undefined
+          : await shownVersion(execution.services, plan, material.definition);
       return callCode(plan, material, { log, told, checkpoint, isShown: (version) => version === shown });
     };
     if (isRowsAsset(asset) && staging !== undefined) {

@@ -2,9 +2,11 @@
 import { topicOf } from "../core/asset-key.ts";
 import { bodyOf } from "../core/ending.ts";
 import type { RunRequest } from "../core/request.ts";
+import { shortHash } from "../core/hash.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
+import type { Delivery } from "./envelope.ts";
 import type { Services } from "./services.ts";
 
 /** To the asset's present name. Whoever still works under the old one belongs to a deployment that is over. */
@@ -19,9 +21,23 @@ export async function passOn(services: Services, from: RunIdentity, to: string, 
   await events.append([{ ...base, topic: topicOf(from.name), messageId: request.runKey, reason }]);
 }
 
-/** When the run that is at work under an old name may be over. */
-export async function askLater(services: Services, identity: RunIdentity, request: RunRequest): Promise<void> {
+/**
+ * When the run that is at work under an old name may be over. A message that comes twice is sent once; what is sent has an id of
+ * its own, so that it can be put off again.
+ */
+export async function askLater(
+  services: Services,
+  identity: RunIdentity,
+  request: RunRequest,
+  { messageId, sentAt }: Pick<Delivery, "messageId" | "sentAt">,
+): Promise<void> {
   const { bus, clock, settings } = services;
-  const at = clock.now() + settings.lookAgainMs;
-  await bus.schedule(`renaming-${identity.id}-${at}`, topicOfRun(identity), { data: bodyOf(request) }, at);
+  // Also where this clock is behind.
+  const at = Math.max(clock.now(), sentAt) + settings.lookAgainMs;
+  await bus.schedule(
+    `renaming-${identity.id}-${shortHash([messageId])}`,
+    topicOfRun(identity),
+    { data: bodyOf(request) },
+    at,
+  );
 }

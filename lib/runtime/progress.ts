@@ -53,6 +53,7 @@ export async function progressFile(execution: Execution, folder: string): Promis
     for (let attempt = 1; attempt <= TRIES; attempt++) {
       try {
         ({ generation } = await writeStaged(execution, name, progress, generation));
+        execution.progressed?.();
         return;
       } catch (error) {
         if (!(error instanceof PermanentError) || error.code !== "precondition-failed") throw error;

@@ -16,6 +16,7 @@ import { formatTable } from "../core/table.ts";
 import type { Column } from "../core/table.ts";
 import { accumulates } from "../core/target.ts";
 import type { Target } from "../core/target.ts";
+import { followRenames } from "./follow-renames.ts";
 import type { Execution } from "./execution.ts";
 import { storedInput } from "./read-stored.ts";
 import type { MadeFrom, PartitionHead } from "./read-stored.ts";
@@ -80,7 +81,7 @@ async function madeFrom(
   const mapping = asset.mappings[key] ?? defaultMapping(partitions, asset.partitions);
   const mapped = upstreamOf(mapping, partitions, asset.partitions, identity.partition);
   if (upstream.foreign === true) return foreignFrom(asset, upstream, mapped);
-  const { events } = services;
+  const events = followRenames(services.events);
   const newest = await events.get("asset", key);
   if (mapped.kind !== "keys" && newest === undefined) throw missing(asset, key, [""]);
   if (mapped.kind === "whole") return "whole";

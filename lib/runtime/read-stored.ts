@@ -6,6 +6,7 @@ import type { StoreManager } from "../core/io-manager.ts";
 import type { PlainRow } from "../core/row-encode.ts";
 import { readerOf } from "../core/row-plan.ts";
 import { partitionRef } from "../core/run-identity.ts";
+import { followRenames } from "./follow-renames.ts";
 import type { Execution } from "./execution.ts";
 import { rowStoreOf } from "./row-store.ts";
 import type { RunLog } from "./run-log.ts";
@@ -64,8 +65,9 @@ async function allHeads(
   { key }: AssetDefinition,
 ): Promise<readonly PartitionHead[]> {
   const heads: PartitionHead[] = [];
+  const name = (await followRenames(events).get("asset", key))?.key ?? key;
   for (let after: string | undefined; ;) {
-    const page = await events.partitions({ name: key, limit: 1000, ...(after === undefined ? {} : { after }) });
+    const page = await events.partitions({ name, limit: 1000, ...(after === undefined ? {} : { after }) });
     for (const { partition, head } of page.items) if (head !== undefined) heads.push({ partition, head });
     after = page.next;
     if (after === undefined) return heads;
@@ -78,7 +80,7 @@ async function isReplaced(
   heads: readonly PartitionHead[],
 ): Promise<boolean> {
   for (const { partition, head } of heads) {
-    const now = (await events.get("partition", partitionRef(key, partition).id))?.head;
+    const now = (await followRenames(events).get("partition", partitionRef(key, partition).id))?.head;
     if (now?.materializationId !== head.materializationId) return true;
   }
   return false;

@@ -20,16 +20,18 @@ import type { JobDefinition } from "../core/job.ts";
 import { latestPartition, parsePartition } from "../core/partitions.ts";
 import { materializationSchema, requestSchema, runIdOf } from "../core/request.ts";
 import type { RequestBody, RunRequest } from "../core/request.ts";
-import { bucketTopicOf, topicOf } from "../core/asset-key.ts";
+import { bucketTopicOf, parseTopic, topicOf } from "../core/asset-key.ts";
 import { originOf, presentKey } from "../core/previous-keys.ts";
 import { didYouMean } from "../core/suggest.ts";
 import { adoptFor } from "./adopt.ts";
 import { receiveBackfill } from "./backfill.ts";
 import { followUpstream } from "./follow-upstream.ts";
-import { readEnvelope } from "./envelope.ts";
+import { receiveDeadLetter } from "./dead-letters.ts";
+import { readEnvelope, readRaw } from "./envelope.ts";
 import type { Delivery, Incoming } from "./envelope.ts";
 import { execute } from "./execution.ts";
 import type { Ending, Execution } from "./execution.ts";
+import { Refused } from "./interruptions.ts";
 import { newestInterval } from "./look.ts";
 import { askLater } from "./pass-on.ts";
 import { routeNotification } from "./route-object.ts";
@@ -38,10 +40,12 @@ import { runJob } from "./run-job.ts";
 import { refusalOf, runMulti } from "./run-multi.ts";
 import { isSensorRunning, runSensor, sensorRequest } from "./run-sensor.ts";
 import type { Services } from "./services.ts";
+import { undoAsset, undoJob } from "./undo.ts";
 
 const wakeSchema = z.strictObject({ wake: z.string().regex(/^[0-9a-f]{16}$/) });
 
 export async function receive(services: Services, consumer: Consumer, incoming: Incoming): Promise<void> {
+  if (consumer.kind === "dead-letter") return receiveDeadLetter(services, incoming, consumer.prefix);
   const envelope = readEnvelope(incoming, services.clock.now());
   if (envelope.kind === "refused") return refuse(services, consumer, envelope.messageId, envelope.reason);
   const { delivery } = envelope;
@@ -67,10 +71,10 @@ function backfillIn({ data }: Delivery): BackfillMessage | undefined {
   throw new Refused(`the message is nothing that a backfill is told: ${issueOf(parsed.error, ["backfill"])}`);
 }
 
-/** The message makes no sense here, now or later. */
-class Refused extends Error {}
+/** Who takes messages of its own, and not what others could not take. */
+type Receiver = Exclude<Consumer, { readonly kind: "dead-letter" }>;
 
-async function dispatch(services: Services, consumer: Consumer, delivery: Delivery): Promise<void> {
+async function dispatch(services: Services, consumer: Receiver, delivery: Delivery): Promise<void> {
   const definitions = services.definitions();
   const wake = wakeOf(delivery);
   switch (consumer.kind) {
@@ -99,8 +103,8 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
       }
       const request = await assetRequest(services, asset, delivery);
       const identity = identify("asset", asset.key, request, originOf(asset));
-      if (!(await adoptFor(services, asset))) return askLater(services, identity, request);
-      return execute(services, identity, request, asset.retry, (execution) => runAsset(execution, asset));
+      if (!(await adoptFor(services, asset))) return askLater(services, identity, request, delivery);
+      return runAssetAs(services, identity, request, asset, delivery.sentAt);
     }
     case "job": {
       const job = definitions.jobs.get(consumer.name);
@@ -118,8 +122,9 @@ async function dispatch(services: Services, consumer: Consumer, delivery: Delive
       const refusal = refusalOf(job, parsed?.data);
       if (refusal !== undefined) throw new Refused(`${job.name}: ${refusal}`);
       const identity = identify("job", job.name, request);
-      if (!(await adoptFor(services, ...assetsOf(definitions, job)))) return askLater(services, identity, request);
-      return execute(services, identity, request, job.retry, (execution) => runAnyJob(execution, job));
+      if (!(await adoptFor(services, ...assetsOf(definitions, job))))
+        return askLater(services, identity, request, delivery);
+      return runJobAs(services, identity, request, job);
     }
     case "sensor": {
       const sensor = definitions.sensors.get(consumer.name);
@@ -158,10 +163,10 @@ async function wakeUp(
   const sensor = sensors.get(name);
   if (run.kind === "asset" && asset !== undefined) {
     if (!(await adoptFor(services, asset))) return; // still due: it is woken again
-    await execute(services, identity, undefined, asset.retry, (execution) => runAsset(execution, asset));
+    await runAssetAs(services, identity, undefined, asset);
   } else if (run.kind === "job" && job !== undefined) {
     if (!(await adoptFor(services, ...assetsOf(services.definitions(), job)))) return;
-    await execute(services, identity, undefined, job.retry, (execution) => runAnyJob(execution, job));
+    await runJobAs(services, identity, undefined, job);
   } else if (run.kind === "sensor" && sensor !== undefined) {
     await execute(services, identity, undefined, {}, (execution) => runSensor(execution, sensor));
   }
@@ -171,6 +176,30 @@ async function wakeUp(
 function assetsOf({ assets }: Definitions, { multi, resources }: JobDefinition): readonly AssetDefinition[] {
   const cleaned = Object.values(resources).map(({ asset }) => assets.get(asset ?? ""));
   return [...Object.values(multi?.outputs ?? {}), ...cleaned.filter((asset) => asset !== undefined)];
+}
+
+function runAssetAs(
+  services: Services,
+  identity: RunIdentity,
+  request: RunRequest | undefined,
+  asset: AssetDefinition,
+  sentAt?: number,
+): Promise<void> {
+  return execute(services, identity, request, asset, (execution) => runAsset(execution, asset), {
+    ...(sentAt === undefined ? {} : { sentAt }),
+    undo: (execution) => undoAsset(execution, asset),
+  });
+}
+
+function runJobAs(
+  services: Services,
+  identity: RunIdentity,
+  request: RunRequest | undefined,
+  job: JobDefinition,
+): Promise<void> {
+  return execute(services, identity, request, job, (execution) => runAnyJob(execution, job), {
+    undo: (execution) => undoJob(execution, job),
+  });
 }
 
 function runAnyJob(execution: Execution, job: JobDefinition): Promise<Ending> {
@@ -244,16 +273,39 @@ function issueOf(error: z.ZodError, known: readonly string[]): string {
 }
 
 /** A message that cannot be understood is recorded, once, and acknowledged. */
-async function refuse(services: Services, consumer: Consumer, messageId: string, reason: string): Promise<void> {
-  const { events, clock } = services;
-  const topic = topicOfConsumer(consumer);
-  const body: EventBody = { type: "message.refused", topic, messageId, reason };
-  const id = `refused-${shortHash([topic, messageId, reason])}`;
+async function refuse(services: Services, consumer: Receiver, messageId: string, reason: string): Promise<void> {
   const asset = "key" in consumer ? { asset: consumer.key } : {};
-  await events.append([{ v: EVENT_VERSION, id, at: clock.now(), ...asset, ...body }]);
+  await recordRefusal(services, { topic: topicOfConsumer(consumer), messageId, reason, ...asset });
 }
 
-function topicOfConsumer(consumer: Consumer): string {
+async function recordRefusal(
+  { events, clock }: Services,
+  refusal: { readonly topic: string; readonly messageId: string; readonly reason: string; readonly asset?: string },
+): Promise<void> {
+  const { topic, messageId, reason } = refusal;
+  const body: EventBody = { type: "message.refused", ...refusal };
+  const id = `refused-${shortHash([topic, messageId, reason])}`;
+  await events.append([{ v: EVENT_VERSION, id, at: clock.now(), ...body }]);
+}
+
+/** A message of `topic` that nobody here takes, nor will: it is recorded, once. `false` for what is no message. */
+export async function refuseUnclaimed(
+  services: Services,
+  topic: string,
+  incoming: Incoming,
+  reason: string,
+): Promise<boolean> {
+  const now = services.clock.now();
+  const envelope = readEnvelope(incoming, now);
+  if (envelope.kind === "refused" && readRaw(incoming, now) === undefined) return false;
+  const { messageId } = envelope.kind === "refused" ? envelope : envelope.delivery;
+  const parsed = parseTopic(topic);
+  const asset = parsed !== undefined && "key" in parsed ? { asset: parsed.key } : {};
+  await recordRefusal(services, { topic, messageId, reason, ...asset });
+  return true;
+}
+
+function topicOfConsumer(consumer: Receiver): string {
   if (consumer.kind === "bucket") return bucketTopicOf(consumer.bucket);
   if ("key" in consumer) return topicOf(consumer.key);
   return topicOfRun(consumer);

@@ -4,8 +4,9 @@ import { lockRef, topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
 import type { RunDocument } from "../core/documents.ts";
 import { put, ref } from "../core/documents.ts";
+import { presentName } from "./present-name.ts";
 import type { Services } from "./services.ts";
-import { ownerOf, presentName } from "./sweep.ts";
+import { ownerOf } from "./sweep.ts";
 
 /** Far beyond what one machine has under way; what lies beyond is woken by its own deadline. */
 const LIMIT = 100_000;

@@ -22,6 +22,7 @@ import { deleteLoaded } from "./clean-up.ts";
 import type { Execution } from "./execution.ts";
 import type { RunLog } from "./run-log.ts";
 import { isBelow, readableClient, writableClient } from "./objects-clients.ts";
+import { confined } from "./reads.ts";
 import { runJob } from "./warehouse-jobs.ts";
 
 /** Where an asset's rows are, for code of one run. Throws for an asset that was not declared. */
@@ -108,9 +109,10 @@ function bigqueryClient(
   function specOf(statement: SqlTemplate): Extract<JobSpec, { kind: "query" }> {
     const { text: sql, parameters } = renderSql(statement, tableOf, fillIn);
     const spec = { kind: "query", sql, parameters } as const;
-    return staging !== undefined && sql.includes(quoteTable(staging.table))
-      ? { ...spec, writes: [staging.table] }
-      : spec;
+    return confined(
+      execution,
+      staging !== undefined && sql.includes(quoteTable(staging.table)) ? { ...spec, writes: [staging.table] } : spec,
+    );
   }
 
   return {
@@ -126,7 +128,7 @@ function bigqueryClient(
       const uris = request.uris ?? staging.inputs.map(uriOf);
       if (uris.length === 0)
         throw new PermanentError("there is nothing to load: no uris, and the run has no inputs", { code: "no-inputs" });
-      for (const uri of uris) requireReadable(needs, uri);
+      for (const uri of uris) requireReadable(execution, needs, uri);
       const { fingerprint, table: destination, inputs, ...spec } = staging;
       const step = `load-${++loads}`;
       const status = await inTurn((before) =>
@@ -165,7 +167,8 @@ function bigqueryClient(
         rowsOf: () => warehouse.rows(status.jobId, { signal: execution.signal }),
       };
     },
-    dryRun: (statement: SqlTemplate) => warehouse.dryRun(specOf(statement)),
+    // What is refused here, and there, comes by the promise.
+    dryRun: async (statement: SqlTemplate) => warehouse.dryRun(specOf(statement)),
   };
 }
 
@@ -186,15 +189,16 @@ function finishedJob({ jobId, rows = 0, bytesBilled = 0 }: JobStatus): {
   return { jobId, rows, bytesBilled };
 }
 
-function requireReadable(needs: readonly Need[], uri: string): void {
+function requireReadable({ identity }: Execution, needs: readonly Need[], uri: string): void {
   const { bucket, prefix: name } = parseLocation(uri);
   const declared = needs.some(
     (need) => need.kind === "read-objects" && need.bucket === bucket && isBelow(name, need.prefix),
   );
   if (!declared) {
-    throw new PermanentError(`${uri} is not declared: add gcs.read("gs://${bucket}/…") to the asset's resources`, {
-      code: "undeclared",
-    });
+    throw new PermanentError(
+      `${uri} is not declared: add gcs.read("gs://${bucket}/…") to the resources of ${identity.kind} ${identity.name}`,
+      { code: "undeclared" },
+    );
   }
 }
 
@@ -203,7 +207,25 @@ function cleanUpClient(options: ClientOptions, resource: ResourceDefinition<unkn
   const asset = execution.services.definitions().assets.get(resource.asset ?? "");
   if (asset === undefined)
     throw new PermanentError(`the asset ${resource.asset ?? ""} is not defined`, { code: "unknown-asset" });
+  requireDeletable(execution, asset, resource.location);
   return { deleteLoaded: (request) => deleteLoaded(execution, asset, request) };
+}
+
+/** All that the asset's pattern can match lies below where deleting is declared. */
+function requireDeletable(
+  { identity }: Execution,
+  { key, source }: AssetDefinition,
+  location: ResourceDefinition<unknown>["location"],
+): void {
+  // What is loaded from nothing says so by itself.
+  if (source === undefined) return;
+  const { bucket, pathBase } = source;
+  if (location?.bucket === bucket && isBelow(pathBase, location.prefix)) return;
+  throw new PermanentError(
+    `${key} is loaded from gs://${bucket}/${pathBase}, where deleting is not declared: ` +
+      `write gcs.delete("gs://${bucket}/${pathBase}", …) in the resources of ${identity.kind} ${identity.name}`,
+    { code: "undeclared" },
+  );
 }
 
 async function customClient(options: ClientOptions, { create, needs }: ResourceDefinition<unknown>): Promise<unknown> {

@@ -1,36 +1,40 @@
 /** Steps 3 to 6 of an asset's run: look, stage, look again, audit, publish, commit. */
-import type { AssetDefinition, MaterializeResult } from "../core/asset.ts";
+import type { AssetDefinition } from "../core/asset.ts";
 import { putAway } from "../core/ending.ts";
 import { eventOf, partitionRef } from "../core/run-identity.ts";
-import { commitUnmanaged, unmanagedRefs } from "../core/commit.ts";
 import { allChecks } from "../core/definitions.ts";
 import type { Head, InputObject, Intent, RunDocument } from "../core/documents.ts";
-import { DefinitionError, PermanentError, RetryableError, messageOf } from "../core/errors.ts";
+import { PermanentError, RetryableError, messageOf } from "../core/errors.ts";
 import type { SluiceEvent } from "../core/events.ts";
-import { compareInputs, fingerprintOf } from "../core/inputs.ts";
+import { fingerprintOf } from "../core/inputs.ts";
 import { parsePartition, partitionOrder } from "../core/partitions.ts";
 import { destinationOf, rawOf, stagingOf } from "../core/placement.ts";
 import type { Placed } from "../core/placement.ts";
 import type { Statement } from "../core/publish-job.ts";
-import { retryDelay } from "../core/retry.ts";
-import { slotRef, supersededBy } from "../core/slot.ts";
+import { rolledBackTo, slotRef, supersededBy } from "../core/slot.ts";
 import type { Destination, TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
 import { accumulates } from "../core/target.ts";
 import type { Target } from "../core/target.ts";
+import { followRenames } from "./follow-renames.ts";
 import { alignSchema } from "./align-schema.ts";
 import { audit } from "./audit.ts";
 import { configOf } from "./config.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { finishCommit } from "./finish.ts";
-import { ClaimLost, EndRun, Park } from "./interruptions.ts";
+import { EndRun, Park } from "./interruptions.ts";
+import { inTime, isLast } from "./last-attempt.ts";
+import { keptVersion, restore } from "./kept-version.ts";
+import type { KeptVersion } from "./kept-version.ts";
 import { dropLeftovers } from "./leftovers.ts";
 import { rowsVersion } from "./load-rows.ts";
 import { lookAtInputs } from "./look.ts";
 import { materialize, unchanged } from "./materialize.ts";
-import type { Material, Materialized, Plan } from "./materialize.ts";
+import type { Materialized, Plan } from "./materialize.ts";
 import { clearAdopted, findAdopted } from "./multi-rows.ts";
 import { publish, settle } from "./publish.ts";
+import { hasInputs, headOf, inputsChanged } from "./run-basis.ts";
+import { materializeUnmanaged } from "./run-unmanaged.ts";
 import { lookAtSources, runSource } from "./run-source.ts";
 import { tablesOf } from "./resources.ts";
 import type { StagingPlan } from "./resources.ts";
@@ -39,7 +43,6 @@ import { abandonVersions } from "./remove-versions.ts";
 import { isRowsAsset } from "./stage-rows.ts";
 import { clearStaged } from "./staged-rows.ts";
 import type { Receipt } from "./staged-rows.ts";
-import { isStoredAsset } from "./store-rows.ts";
 import { readUpstreams, versionsOf } from "./upstreams.ts";
 import { definitionHash, definitionOf, shownVersion } from "./versions.ts";
 
@@ -56,14 +59,14 @@ export async function runAsset(execution: Execution, asset: AssetDefinition): Pr
   try {
     return await run(execution, asset);
   } catch (error) {
-    if (isLast(execution, asset, error)) await leave(execution, asset, error);
+    if (isLast(execution, asset, error)) await leave(inTime(execution), asset, error);
     await abandonVersions(execution, asset);
     throw error;
   }
 }
 
 /** Puts away what is staged, before the run ends with the error. Throws `Park` instead while its own publish may still happen. */
-async function leave(execution: Execution, asset: AssetDefinition, error: unknown): Promise<void> {
+export async function leave(execution: Execution, asset: AssetDefinition, error: unknown): Promise<void> {
   const { services, identity } = execution;
   const { target, partitions } = asset;
   if ((await openIntent(execution, asset)) !== undefined)
@@ -78,19 +81,15 @@ async function leave(execution: Execution, asset: AssetDefinition, error: unknow
 }
 
 /** The publish that an earlier attempt of the run has left under way: settled before anything else is looked at. */
-async function openIntent({ services, identity, run }: Execution, asset: AssetDefinition): Promise<Intent | undefined> {
+export async function openIntent(
+  { services, identity, run }: Execution,
+  asset: AssetDefinition,
+): Promise<Intent | undefined> {
   const { target, partitions } = asset;
   if (target === undefined) return undefined;
   const partition = partitions === undefined ? undefined : parsePartition(partitions, identity.partition);
   const slot = await services.events.get("slot", slotRef(destinationOf({ target, partitions }, partition)).id);
   return slot?.intent?.runId === run.id ? slot.intent : undefined;
-}
-
-/** Whether no other attempt of the run will come after this error. */
-export function isLast({ run, signal }: Execution, asset: Pick<AssetDefinition, "retry">, error: unknown): boolean {
-  if (signal.aborted || error instanceof Park || error instanceof ClaimLost) return false;
-  if (isOver(error) || error instanceof DefinitionError) return true;
-  return retryDelay(asset.retry, run.failures + 1, 0) === undefined;
 }
 
 async function run(execution: Execution, asset: AssetDefinition): Promise<Ending> {
@@ -129,7 +128,7 @@ export async function upstreamVersions(
   asset: AssetDefinition,
 ): Promise<Readonly<Record<string, string>>> {
   const { services, identity, request } = execution;
-  const reader = { events: services.events, assets: services.definitions().assets };
+  const reader = { events: followRenames(services.events), assets: services.definitions().assets };
   const upstreams = await readUpstreams(reader, asset, identity.partition);
   const blocked = upstreams.find((upstream) => upstream.blocked !== undefined);
   if (blocked !== undefined && request.force !== true) {
@@ -154,11 +153,12 @@ async function materializeOnce(given: Plan, target: Target): Promise<Ending | "i
   const plan = adopted === undefined ? given : { ...given, adopted, upstreams: adopted.upstreams };
   // Read anew, and after the slot: the head may have been rolled forward since the claim.
   const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
-  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
   const newer = accumulates(target) ? undefined : supersededBy(slot, plan.order);
-  if (newer !== undefined && request.rollback !== true) {
-    throw new EndRun("superseded", `the table already shows ${newer}`, inputs);
-  }
+  const back = newer !== undefined && request.rollback === true;
+  const kept = back ? await keptVersion(execution, before?.head) : undefined;
+  if (kept !== undefined) return materializeKept(plan, { target, placed, destination, kept });
+  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
+  if (newer !== undefined && !back) throw new EndRun("superseded", `the table already shows ${newer}`, inputs);
 
   const statement = statementOf(plan);
   const definition = definitionOf(plan, statement);
@@ -178,6 +178,9 @@ async function materializeOnce(given: Plan, target: Target): Promise<Ending | "i
   ) {
     throw new EndRun("unchanged", "the partition already holds these inputs");
   }
+  const older = accumulates(target) ? undefined : rolledBackTo(slot, plan.order, request.cause);
+  if (before?.head?.fingerprint === fingerprint && older !== undefined)
+    throw new EndRun("rolled-back", `the table was rolled back to ${older}, and these inputs were shown before`);
 
   const said = adopted?.dataVersion;
   if (said !== undefined && request.force !== true) {
@@ -211,11 +214,6 @@ async function materializeOnce(given: Plan, target: Target): Promise<Ending | "i
   return "inputs-changed";
 }
 
-/** Whether the run ends with this, so that nothing will use its staging any more. */
-function isOver(error: unknown): boolean {
-  return error instanceof PermanentError || error instanceof EndRun;
-}
-
 interface Stage {
   readonly target: Target;
   readonly placed: Placed;
@@ -228,6 +226,28 @@ interface Stage {
   readonly definition: string;
   readonly statement: Statement | undefined;
   readonly receipt: Receipt | undefined;
+  /** Restored instead of made from the inputs. */
+  readonly kept?: KeptVersion;
+}
+
+/** The interval as it was: none of its inputs is needed any more. */
+async function materializeKept(
+  plan: Plan,
+  { kept, ...where }: Pick<Stage, "target" | "placed" | "destination"> & { readonly kept: KeptVersion },
+): Promise<Ending> {
+  const { execution, asset } = plan;
+  const { inputs, fingerprint, definition = "", upstreams = {} } = kept.head;
+  const staging = stagingOf(where.placed, execution.identity.partition, fingerprint);
+  await dropLeftovers(execution, where.placed, where.destination, [formatTable(staging)]);
+  const about = { inputs, fingerprint, definition, before: kept.head, statement: undefined, receipt: undefined };
+  try {
+    const run = await stageAndPublish({ ...plan, upstreams }, { ...where, ...about, staging, kept });
+    if (run !== undefined) return { kind: "ended", run };
+    throw new RetryableError(`the restored rows of ${asset.key} are gone`);
+  } catch (error) {
+    if (isLast(execution, asset, error)) await execution.services.warehouse.drop(staging);
+    throw error;
+  }
 }
 
 /** Fills the staging, audits it and publishes it. `undefined` when the inputs are not any more what they were. */
@@ -246,19 +266,26 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
     ...(clustering === undefined ? {} : { clustering }),
     ...(intoPartition ? { partition: destination.partition } : {}),
   };
+  // What is restored needs none of its inputs.
+  const changed = async (): Promise<boolean> =>
+    stage.kept === undefined && (await inputsChanged(plan, inputs, stage.before));
   let result: Materialized;
   try {
-    result = await materialize(plan, { inputs, fingerprint, definition, staging, receipt });
+    result =
+      stage.kept === undefined
+        ? await materialize(plan, { inputs, fingerprint, definition, before: stage.before, staging, receipt })
+        : await restore(execution, stage.kept, staging);
   } catch (error) {
     // A file that was replaced or removed while it was read is no fault of its successor.
-    if (error instanceof PermanentError && (await inputsChanged(plan, inputs, stage.before))) return undefined;
+    if (error instanceof PermanentError && (await changed())) return undefined;
     throw error;
   }
-  if (await inputsChanged(plan, inputs, stage.before)) return undefined;
+  // Both look at what the end of the load has left.
+  const [differ, info] = await Promise.all([changed(), services.warehouse.describe(table)]);
+  if (differ) return undefined;
   // A load of the dead attempt may have landed meanwhile.
   await dropLeftovers(execution, placed, destination, [formatTable(table)]);
 
-  const info = await services.warehouse.describe(table);
   // Where Sluice fills the staging, only a dead attempt's last request can have taken it away: the next try fills it again.
   const gone = new RetryableError(`the staged rows of ${asset.key} are gone: an earlier attempt has put them away`);
   if (info === undefined && (asset.source !== undefined || asset.sql !== undefined || isRowsAsset(asset))) throw gone;
@@ -304,82 +331,4 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
   const { staged } = result;
   const parts = { ...(raw === undefined ? {} : { raw }), ...(staged === undefined ? {} : { staged }) };
   return publish(execution, { ...wish, ...parts }, { target, statement });
-}
-
-async function inputsChanged(plan: Plan, before: readonly InputObject[], head: Head | undefined): Promise<boolean> {
-  const { asset, execution } = plan;
-  if (asset.source === undefined) return false;
-  const now = await lookAtInputs(execution, asset.source, head).catch((error: unknown) => {
-    // Whatever the second look says instead of a list (nothing there, not whole), it is not what was loaded.
-    if (error instanceof EndRun || error instanceof Park || error instanceof PermanentError) return undefined;
-    throw error;
-  });
-  if (now === undefined) return true;
-  const { added, removed, changed } = compareInputs(before, now);
-  return added.length + removed.length + changed.length > 0;
-}
-
-async function materializeUnmanaged(plan: Plan): Promise<Ending> {
-  const { execution, asset } = plan;
-  const { services, identity, token, request } = execution;
-  const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
-  const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
-  const kept = isStoredAsset(asset);
-  const fingerprint = fingerprintOf({
-    inputs,
-    upstreams: plan.upstreams,
-    definition: definitionOf(plan),
-    codeVersion: asset.codeVersion,
-    nonce: kept && request.force !== true && hasInputs(asset) ? undefined : identity.id,
-  });
-  if (before?.head?.fingerprint === fingerprint)
-    throw new EndRun("unchanged", "the partition already holds these inputs");
-
-  const material = { inputs, fingerprint, definition: definitionHash(asset, definitionOf(plan)) };
-  const { result, metadata, kept: rows } = await materialize(plan, material);
-  if (rows !== undefined && (await inputsChanged(plan, inputs, before?.head)))
-    throw new RetryableError(`the inputs of ${asset.key} changed while its rows were stored`);
-  const stored = rows === undefined ? {} : { stored: rows.stored };
-  const head = { ...headOf(plan, material, result), ...stored };
-  // None of them can block: the data is where it is, or becomes visible with this commit.
-  const tableOf = tablesOf(execution, asset, undefined);
-  const looked = { asset, stored: rows, partition: plan.partition, fingerprint, tableOf };
-  const events = await audit(execution, looked, allChecks(services.definitions(), asset));
-  const now = services.clock.now();
-  const event: SluiceEvent = {
-    ...eventOf(identity, "materialized", now),
-    type: "materialized",
-    materializationId: head.materializationId,
-    ...(rows === undefined ? {} : { rows: rows.rows, schema: rows.columns }),
-    fingerprint,
-    inputs,
-    metadata: { ...metadata, ...result.metadata },
-  };
-  const run = await services.events.transact(unmanagedRefs(identity), (state) =>
-    commitUnmanaged(state, { identity, token, now, order: plan.order, head, events: [...events, event] }),
-  );
-  if (run === undefined) throw new ClaimLost(identity.id);
-  return { kind: "ended", run };
-}
-
-/** Whether anything declared tells if there is something to do. Without it, every run does its work. */
-function hasInputs(asset: AssetDefinition): boolean {
-  return asset.source !== undefined || asset.deps.length > 0;
-}
-
-function headOf(
-  { execution: { identity }, upstreams }: Plan,
-  { fingerprint, definition, inputs }: Material,
-  result: MaterializeResult,
-): Omit<Head, "at"> {
-  const dataVersion = result.dataVersion === undefined ? {} : { dataVersion: result.dataVersion, definition };
-  const versions = Object.keys(upstreams).length === 0 ? {} : { upstreams };
-  return {
-    materializationId: `m-${identity.id}`,
-    runId: identity.id,
-    fingerprint,
-    inputs,
-    ...versions,
-    ...dataVersion,
-  };
 }

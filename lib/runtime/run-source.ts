@@ -196,7 +196,7 @@ async function lookAt(
   const id = runIdOf("asset", originOf(source), "", look.runKey);
   const looking: RunIdentity = { id, kind: "asset", name: source.key, partition: "" };
   for (let round = 0; round < LOOKS; round++) {
-    await execute(services, looking, look, source.retry, (execution) => runSource(execution, source));
+    await execute(services, looking, look, source, (execution) => runSource(execution, source));
     signal.throwIfAborted();
     const looked = await services.events.get("run", id);
     if (looked !== undefined && looked.status !== "running") return;

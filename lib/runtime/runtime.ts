@@ -3,22 +3,37 @@ import type { Definitions } from "../core/definitions.ts";
 import { adoptPreviousKeys } from "./adopt.ts";
 import type { Consumer } from "../core/subscriptions.ts";
 import type { Incoming } from "./envelope.ts";
+import { PermanentError } from "../core/errors.ts";
+import type { Webhooks } from "../ports/webhooks.ts";
 import { Stopping } from "./interruptions.ts";
-import { receive } from "./receive.ts";
+import { noticedEvents } from "./noticed-events.ts";
+import { operationsOf } from "./operations.ts";
+import type { Operations } from "./operations.ts";
+import { receive, refuseUnclaimed } from "./receive.ts";
 import { releaseAbandoned } from "./release.ts";
 import { defaultSettings } from "./services.ts";
 import type { Services, Settings } from "./services.ts";
-import { sweepBuckets, sweepDue } from "./sweep.ts";
+import { sweepDue } from "./sweep.ts";
+import { sweepBuckets } from "./sweep-buckets.ts";
+import { sweepNews } from "./sweep-news.ts";
 import { sweepStaged } from "./sweep-staged.ts";
+import { sweepStore } from "./sweep-store.ts";
 
 export interface Runtime {
   /** Resolves when the message may be acknowledged; rejects when it should be delivered again. */
   receive(consumer: Consumer, incoming: Incoming): Promise<void>;
+  /** Records, once, that nobody here takes a message of `topic`, nor will; `false` for what is no message. */
+  refuse(topic: string, incoming: Incoming, reason: string): Promise<boolean>;
+  /** What people do about runs, assets and messages. */
+  readonly operations: Operations;
   /** Renamed assets take over what is known of them under their previous keys. */
   adoptPreviousKeys(): Promise<void>;
   /** Wakes what is due, and adopts what could not be adopted before; the result is how many deadlines it found. */
   sweepDue(): Promise<number>;
-  /** Announces a bounded slice of every watched bucket again, and deletes staged files that nobody came for. */
+  /**
+   * Announces what it finds in a bounded slice of the watched buckets, asks whoever has missed a materialization, and deletes staged files
+   * that nobody came for, and what the store does not need. The result is how many it has announced or asked.
+   */
   sweepBuckets(): Promise<number>;
   /** Wakes at once what a dead process left behind. Only for whoever knows that no execution is alive elsewhere. */
   releaseAbandoned(): Promise<number>;
@@ -30,25 +45,35 @@ export interface Runtime {
 
 export type RuntimeOptions = Omit<
   Services,
-  "settings" | "stopping" | "executing" | "adopted" | "holdLeases" | "definitions"
+  "settings" | "stopping" | "executing" | "canceling" | "adopted" | "holdLeases" | "definitions" | "webhooks"
 > & {
   definitions(): Definitions;
+  /** Left out where nothing is sent: alerts to addresses are then given up with an event. */
+  readonly webhooks?: Webhooks;
   readonly settings?: Partial<Settings>;
   holdLeases?(): boolean;
 };
 
 export function createRuntime(options: RuntimeOptions): Runtime {
   const stopping = new AbortController();
+  const { clock } = options;
+  const definitions = (): Definitions => options.definitions();
+  const settings: Settings = { ...defaultSettings, ...options.settings };
   const services: Services = {
     ...options,
-    settings: { ...defaultSettings, ...options.settings },
+    events: noticedEvents(options.events, { clock, definitions, notices: settings.notices }),
+    webhooks: options.webhooks ?? noWebhooks,
+    settings,
     stopping: stopping.signal,
     holdLeases: () => options.holdLeases?.() ?? false,
     executing: new Set(),
+    canceling: new Map(),
     adopted: new Set(),
   };
   return {
     receive: (consumer, incoming) => receive(services, consumer, incoming),
+    refuse: (topic, incoming, reason) => refuseUnclaimed(services, topic, incoming, reason),
+    operations: operationsOf(services),
     async sweepDue() {
       const due = await sweepDue(services);
       await adoptPreviousKeys(services);
@@ -57,11 +82,17 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     adoptPreviousKeys: () => adoptPreviousKeys(services),
     async sweepBuckets() {
       const announced = await sweepBuckets(services);
+      const asked = await sweepNews(services);
       await sweepStaged(services);
-      return announced;
+      await sweepStore(services);
+      return announced + asked;
     },
     releaseAbandoned: () => releaseAbandoned(services),
     executing: services.executing,
     stop: () => stopping.abort(new Stopping()),
   };
 }
+
+const noWebhooks: Webhooks = Object.freeze({
+  post: () => Promise.reject(new PermanentError("this process sends no webhooks", { code: "no-webhooks" })),
+});

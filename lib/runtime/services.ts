@@ -1,4 +1,5 @@
 /** The ports that a runtime stands on, and the few numbers that it goes by. */
+import type { AlertOn } from "../core/alert.ts";
 import type { Definitions } from "../core/definitions.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { EventStore } from "../ports/event-store.ts";
@@ -6,6 +7,7 @@ import type { MessageBus } from "../ports/message-bus.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Secrets } from "../ports/secrets.ts";
 import type { Warehouse } from "../ports/warehouse.ts";
+import type { Webhooks } from "../ports/webhooks.ts";
 
 export interface Settings {
   /** How long a claim lasts without renewal. Default 90 s. */
@@ -33,6 +35,11 @@ export interface Settings {
   readonly checkpointMs: number;
   /** A backfill's document is changed once in so long at most. Default 1 s. */
   readonly backfillMs: number;
+  /** What alerts are on, where this process does not know them itself: their events get a deadline. Default none. */
+  readonly notices: readonly AlertOn[];
+  /** What alerts say of where they come from, and link to: the deployment's name and the console's address. Default none. */
+  readonly environment: string;
+  readonly consoleUrl: string;
   /** Whether the warehouse counts the changes of a day, so that a backfill must fit into them. Default true. */
   readonly dailyQuotas: boolean;
 }
@@ -51,6 +58,9 @@ export const defaultSettings: Settings = Object.freeze({
   stagedFilesTtlMs: 30 * 86_400_000,
   checkpointMs: 1_000,
   backfillMs: 1_000,
+  notices: [],
+  environment: "",
+  consoleUrl: "",
   dailyQuotas: true,
 });
 
@@ -60,6 +70,7 @@ export interface Services {
   readonly events: EventStore;
   readonly bus: MessageBus;
   readonly secrets: Secrets;
+  readonly webhooks: Webhooks;
   readonly clock: Clock;
   readonly random: Random;
   /** Asked anew for every message, so that a reload takes effect without a restart. */
@@ -71,6 +82,8 @@ export interface Services {
   holdLeases(): boolean;
   /** The runs that this process is executing. Owned by the runtime. */
   readonly executing: Set<string>;
+  /** What makes these runs notice at once that they are to be canceled. Owned by the runtime. */
+  readonly canceling: Map<string, () => void>;
   /** The renames, as `old new`, that are known to be complete. Owned by the runtime. */
   readonly adopted: Set<string>;
 }

@@ -70,6 +70,7 @@ export async function findReceipt(execution: Execution, fingerprint: string): Pr
 /** From here on, another attempt of this run goes on with these parts. */
 export async function writeReceipt(execution: Execution, fingerprint: string, receipt: Receipt): Promise<void> {
   await writeStaged(execution, `${stagedFolder(execution, fingerprint)}/${RECEIPT}`, receipt);
+  execution.progressed?.();
 }
 
 export interface StagedDocument {

@@ -14,10 +14,12 @@ export interface LogLine {
 /** Rows that a test gives. */
 export type Given<Row> = Iterable<Row> | AsyncIterable<Row>;
 
-/** `Name` must be given where there is something to give. */
+/** `Name` must be given where there is something to give, and may be where nobody knows by the type, as in a factory's response. */
 export type Wanted<Name extends string, Keys, Value> = [Keys] extends [never]
   ? { readonly [N in Name]?: undefined }
-  : { readonly [N in Name]: Value };
+  : string extends Keys
+    ? { readonly [N in Name]?: Value }
+    : { readonly [N in Name]: Value };
 
 /** As a request carries it: defaults may be left out. */
 export type GivenConfig<C> = C extends z.ZodType

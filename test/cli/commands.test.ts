@@ -68,7 +68,7 @@ describe("sluice", () => {
     });
     assert.equal(
       names.join(", "),
-      "list, show, why, materialize, backfill list, backfill status, backfill cancel, backfill resume, report, runs, events, query, put, publish, sensor list, sensor start, sensor stop, dev, build, compile, probe",
+      "list, show, why, materialize, backfill list, backfill status, backfill cancel, backfill resume, replay, rollback, cancel, pause, resume, report, runs, events, query, verify, put, publish, dead-letters replay, sensor list, sensor start, sensor stop, dev, build, compile, deploy, destroy, init, probe",
     );
   });
 

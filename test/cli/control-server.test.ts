@@ -22,6 +22,8 @@ function appOf(changes: Partial<ControlOptions> = {}) {
         sensors: async () => [],
         publish: never,
         switchSensor: never,
+        operate: never,
+        changes: async () => ({ changes: null }),
         settle: never,
       },
       topics: () => ["asset.demo.scores"],

@@ -163,12 +163,13 @@ describe("what it does not run", () => {
   }
 
   for (const path of ["/asset.crawl.other", "/", "/%E0%A4%A", "/__proto__"]) {
-    test(`${path} is nobody here: 404, and a line that says what to do`, async () => {
+    test(`a message to ${path}, which is nobody here, is on record at once, and what is no message is a 404`, async () => {
       const { send, types, lines } = setUp("asset crawl/pages");
-      const answer = await send({ path, body: pushOf({}) });
-      assert.equal(answer.status, 404);
+      assert.equal((await send({ path, body: { hello: 1 } })).status, 404);
       assert.deepEqual(await types(), []);
-      assert.equal(lines.length, 1);
+      assert.equal((await send({ path, body: pushOf({}) })).status, 204);
+      assert.equal((await send({ path, body: pushOf({}) })).status, 204);
+      assert.deepEqual(await types(), ["message.refused"]);
       assert.equal(lines[0]?.["severity"], "ERROR");
       assert.match(String(lines[0]?.["message"]), /nothing in asset crawl\/pages takes messages of .*: deploy again/);
     });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { adoptPartition, completeAdoption, cursorValue, readCursor } from "../../lib/core/adoption.ts";
+import { adoptPartition, beginAdoption, completeAdoption, cursorValue, readCursor } from "../../lib/core/adoption.ts";
 import type { AdoptState } from "../../lib/core/adoption.ts";
 import type {
   AssetDocument,
@@ -8,6 +8,7 @@ import type {
   Holder,
   Intent,
   PartitionDocument,
+  PauseDocument,
   SlotDocument,
   Write,
 } from "../../lib/core/documents.ts";
@@ -165,6 +166,35 @@ for (const [title, state, shown] of [
       [["asset.renamed", "a/new"]],
     );
     assert.deepEqual(completeAdoption(state, { ...input, known: false }).events, []);
+  });
+}
+
+const mark: PauseDocument = { asset: "a/old", at: NOW, movedTo: "a/new" };
+const pause = (asset: string): PauseDocument => ({ asset, at: 1, reason: "why" });
+const back: PauseDocument = { asset: "a/new", at: 1, movedTo: "a/old" };
+
+for (const [title, state, puts, deletes] of [
+  ["the old name is marked", {}, { "a/old": mark }, []],
+  ["a pause goes on under the new name", { old: pause("a/old") }, { "a/old": mark, "a/new": pause("a/new") }, []],
+  ["the new name's own pause stays", { old: pause("a/old"), own: { ...pause("a/new"), at: 2 } }, { "a/old": mark }, []],
+  ["who goes back takes the name up again", { own: back }, { "a/old": mark }, ["pause a/new"]],
+  [
+    "and a pause of the other one with it",
+    { old: pause("a/old"), own: back },
+    { "a/old": mark, "a/new": pause("a/new") },
+    [],
+  ],
+  [
+    "what is marked stays marked, whoever restarts an older deployment",
+    { old: { ...mark, movedTo: "a/newer" } },
+    {},
+    [],
+  ],
+] as const) {
+  test(`a rename begins: ${title}`, () => {
+    const whole = { old: undefined, own: undefined, ...state };
+    const { writes, events } = beginAdoption(whole, { ...rename, now: NOW });
+    assert.deepEqual({ ...written(writes), events }, { puts, deletes, events: [] });
   });
 }
 

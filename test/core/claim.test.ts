@@ -51,7 +51,7 @@ function tokenOf(outcome: ClaimOutcome): number {
   return outcome.kind === "claimed" ? outcome.token : 0;
 }
 
-function sleep(runKey: string, token: number, wakeAt: number, more: Partial<ParkRequest> = {}): boolean {
+function sleep(runKey: string, token: number, wakeAt: number, more: Partial<ParkRequest> = {}): boolean | "canceled" {
   const identity = identify(runKey);
   const common = { code: "retry", reason: "later", failed: false, leaseMs: LEASE };
   return documents.apply(runRefs(identity), (state) =>
@@ -66,7 +66,7 @@ function finish(runKey: string, token: number, more: Partial<EndRequest> = {}): 
   );
 }
 
-function renewLease(runKey: string, token: number): boolean {
+function renewLease(runKey: string, token: number): boolean | "canceled" {
   const identity = identify(runKey);
   return documents.apply({ partition: lockRef(identity) }, (state) =>
     renew(state, { identity, token, now, leaseMs: LEASE }),

@@ -274,8 +274,8 @@ describe("factory responses", () => {
   };
 
   test("combine to one, each object once", () => {
-    assert.deepEqual(combineResponses(full, { assets: [a] }, full), full);
-    assert.deepEqual(combineResponses(), { assets: [], sensors: [], jobs: [], checks: [] });
+    assert.deepEqual(combineResponses(full, { assets: [a] }, full), { ...full, alerts: [] });
+    assert.deepEqual(combineResponses(), { assets: [], sensors: [], jobs: [], checks: [], alerts: [] });
   });
 
   test("are filtered with what hangs on each asset; a job that no sensor requests stays", () => {

@@ -15,6 +15,7 @@ import { z } from "zod";
 import { definitionsOf } from "../support/local-platform.ts";
 import { requestsFor } from "../../lib/core/multi-requests.ts";
 import { subscriptionsOf } from "../../lib/core/subscriptions.ts";
+import { runIdOf } from "../../lib/core/request.ts";
 
 const upstream = asset({
   key: "site/raw",
@@ -151,7 +152,13 @@ test("outputs that are due at once are asked of the job, and whatever else is du
   const { runKey, ...rest } = job.data as { readonly runKey: string };
   assert.match(runKey, /^outputs:[0-9a-f]{16}$/);
   assert.deepEqual(rest, { cause, config: { select: ["people", "places"], partition: "2024-05-01" } });
-  assert.deepEqual(alone, { topic: "asset.site.raw", data: { cause, partition: "2024-05-01", runKey: "k2" } });
+  assert.equal(job.runId, runIdOf("job", "site", "", runKey));
+  const data = { cause, partition: "2024-05-01", runKey: "k2" };
+  assert.deepEqual(alone, {
+    topic: "asset.site.raw",
+    data,
+    runId: runIdOf("asset", "site/raw", "2024-05-01", "k2"),
+  });
   assert.deepEqual(others, []);
   const [again] = requestsFor(definitions, both, { cause, partition: "2024-05-01" });
   const [other] = requestsFor(definitions, both, { cause, partition: "2024-05-02" });

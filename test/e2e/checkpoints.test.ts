@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { asset, bigqueryTable, RetryableError } from "sluice";
 import type { JsonValue } from "sluice";
 import { z } from "zod";
+import { systemClock } from "../../lib/local/system-clock.ts";
+import type { Clock } from "../../lib/ports/clock.ts";
 import type { Settings } from "../../lib/runtime/services.ts";
 import { otherRuntime, portsOf } from "../support/days.ts";
 import { localPlatform, pushOf } from "../support/local-platform.ts";
@@ -173,6 +175,55 @@ test("the save of an attempt that was taken over fails, and what it wrote is nob
   await assertComplete(platform, pages, "after the takeover");
   assert.deepEqual(made.fetched, [1, 2, 3, 4, 5, 6, 4, 7, 8], "the zombie's file has done no harm");
   assert.equal((await platform.eventsOf("materialized")).length, 1);
+});
+
+test("a crawl that is cut off at its function's deadline goes on while it saves pages; once it saves none, its tries are counted", async () => {
+  const made = crawl(8);
+  await using platform = await localPlatform({ exports: made.exports, settings });
+  const deadlineMs = 500_000;
+  let late = Promise.withResolvers<void>();
+  const real = systemClock();
+  // Time passes when the test says so: nothing is cut off before its page has come.
+  let ahead = 0;
+  const clock: Clock = {
+    now: () => real.now() + ahead,
+    sleep: (ms, signal) => (ms === deadlineMs ? late.promise : real.sleep(ms, signal)),
+  };
+  const ports = portsOf(platform);
+  const bus = { ...ports.bus, schedule: async () => undefined };
+  const one = otherRuntime(platform, { ...ports, bus, clock }, { ...settings, deadlineMs });
+  // Each of the first three executions gets one page further; the others get nowhere.
+  let stuckAt = 2;
+  made.before = async (page) => {
+    if (page < stuckAt) return;
+    if (stuckAt < 4) stuckAt += 1;
+    late.resolve();
+    await new Promise(() => undefined);
+  };
+  const run = async () => (await platform.events.runs({ name: KEY.key })).items[0] ?? assert.fail("no run");
+  const seen: string[] = [];
+  await one.receive(KEY, { body: pushOf({ runKey: "crawl" }) });
+  for (;;) {
+    const { id, status, code, failures, wakeAt = 0 } = await run();
+    seen.push(`${code} ${failures}`);
+    if (status !== "parked" || seen.length > 9) break;
+    late = Promise.withResolvers();
+    ahead += Math.max(0, wakeAt - clock.now());
+    await one.receive(KEY, { body: pushOf({ wake: id }) });
+  }
+  assert.deepEqual(seen, [
+    "deadline 0",
+    "deadline 0",
+    "deadline 0",
+    "retry 1",
+    "retry 2",
+    "retry 3",
+    "retries-exhausted 4",
+  ]);
+  assert.deepEqual(made.fetched, [1, 2, 3], "what was saved was fetched once");
+  assert.match((await run()).reason ?? "", /one execution may take 500 s, .* save checkpoints/);
+  assert.deepEqual(await staged(platform), [], "the last one puts away what is staged");
+  assert.deepEqual(await platform.leftovers(), []);
 });
 
 test("row numbers, samples and metadata go on where the last attempt was cut off", async () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { put, ref } from "../../lib/core/documents.ts";
+import { pauseRefs, resume } from "../../lib/core/pause.ts";
 import type { BackfillDocument, PartitionDocument, RunDocument, RunStatus } from "../../lib/core/documents.ts";
 import { PermanentError } from "../../lib/core/errors.ts";
 import type { EventType, SluiceEvent, StoredEvent } from "../../lib/core/events.ts";
@@ -67,6 +68,17 @@ export function testEventStore(
       assert.deepEqual(await store.get("run", "r1"), value);
       assert.deepEqual(await store.get("cursor", "c"), { value: "1", at: 1 });
       assert.deepEqual(ids((await store.history({ order: "oldest" })).items), ["e1", "e2"]);
+    });
+
+    check("a pause is a document of its own, and what is due after it is known by its asset", async (store) => {
+      const { pause, due } = pauseRefs("a/b");
+      const paused = { asset: "a/b", at: 5, reason: "why" };
+      await store.transact({ pause }, () => ({ result: 0, writes: [put(pause, paused)], events: [] }));
+      assert.deepEqual(await store.get("pause", "a/b"), paused);
+      await store.transact(pauseRefs("a/b"), (state) => resume(state, { asset: "a/b", now: 10, id: "1" }));
+      assert.equal(await store.get("pause", "a/b"), undefined);
+      const [left, ...others] = await store.due({ now: 10, limit: 5 });
+      assert.deepEqual([left?.resume, left?.runId, others], [{ asset: "a/b" }, due.id, []]);
     });
 
     check("a backfill is a document of its own, and its deadline one of all", async (store) => {

@@ -42,11 +42,11 @@ function steps(store: EventStore, request: RunRequest) {
     identity,
     claim: (now: number): Promise<ClaimOutcome> =>
       store.transact(runRefs(identity), (state) => claim(state, { identity, request, now, leaseMs: LEASE })),
-    renew: (token: number, now: number): Promise<boolean> =>
+    renew: (token: number, now: number): Promise<boolean | "canceled"> =>
       store.transact({ partition: lockRef(identity) }, (state) =>
         renew(state, { identity, token, now, leaseMs: LEASE }),
       ),
-    park: (token: number, now: number, wakeAt: number): Promise<boolean> =>
+    park: (token: number, now: number, wakeAt: number): Promise<boolean | "canceled"> =>
       store.transact(runRefs(identity), (state) =>
         park(state, {
           identity,

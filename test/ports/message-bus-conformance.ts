@@ -23,7 +23,16 @@ export interface MessageBusHarness {
   close(): Promise<void>;
 }
 
-export function testMessageBus(name: string, open: () => Promise<MessageBusHarness>): void {
+export interface MessageBusOptions {
+  /** The checks run side by side: harnesses have nothing in common, and most of a check is waiting. */
+  readonly sideBySide?: boolean;
+}
+
+export function testMessageBus(
+  name: string,
+  open: () => Promise<MessageBusHarness>,
+  { sideBySide = false }: MessageBusOptions = {},
+): void {
   const check = (title: string, body: (harness: MessageBusHarness) => Promise<void>): void => {
     test(title, async () => {
       const harness = await open();
@@ -35,7 +44,7 @@ export function testMessageBus(name: string, open: () => Promise<MessageBusHarne
     });
   };
 
-  describe(`message bus: ${name}`, () => {
+  describe(`message bus: ${name}`, { concurrency: sideBySide ? 4 : 1 }, () => {
     check("a message arrives as Pub/Sub pushes it", async ({ bus, subscribe, until, now }) => {
       const { seen, receiver } = recorder();
       await subscribe("t", receiver);

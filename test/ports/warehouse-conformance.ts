@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { appendScenarios } from "./warehouse/appends.ts";
+import { changeScenarios } from "./warehouse/changes.ts";
 import { jobScenarios } from "./warehouse/jobs.ts";
 import { limitScenarios } from "./warehouse/limits.ts";
 import { loadScenarios } from "./warehouse/loads.ts";
@@ -32,6 +33,7 @@ export function warehouseConformance(
     ...queryScenarios,
     ...statementScenarios,
     ...appendScenarios,
+    ...changeScenarios,
     ...viewScenarios,
     ...limitScenarios,
     ...scriptScenarios,

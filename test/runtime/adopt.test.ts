@@ -8,11 +8,12 @@ import type { DocumentKind, Head, PartitionDocument } from "../../lib/core/docum
 import { put, ref } from "../../lib/core/documents.ts";
 import { canonicalJson } from "../../lib/core/hash.ts";
 import { openIntent, slotRef } from "../../lib/core/slot.ts";
-import { runRefs, partitionRef } from "../../lib/core/run-identity.ts";
+import { claimRefs, runRefs, partitionRef } from "../../lib/core/run-identity.ts";
 import type { RunIdentity } from "../../lib/core/run-identity.ts";
 import { commitIntent, commitRefs } from "../../lib/core/commit.ts";
 import { daily } from "../../lib/core/partitions.ts";
 import type { EventStore } from "../../lib/ports/event-store.ts";
+import { followRenames } from "../../lib/runtime/follow-renames.ts";
 import { adoptFor, adoptPreviousKeys } from "../../lib/runtime/adopt.ts";
 import type { AssetDefinition } from "../../lib/core/asset.ts";
 import { definitionsOf } from "../support/local-platform.ts";
@@ -20,6 +21,7 @@ import { memoryDocuments } from "../support/memory-documents.ts";
 import type { MemoryDocuments } from "../support/memory-documents.ts";
 import { memoryEventStore } from "../support/memory-event-store.ts";
 import { mortalPorts } from "../support/mortal.ts";
+import { plainRuntime } from "../support/plain-runtime.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 const NOW = Date.UTC(2024, 5, 1);
@@ -72,7 +74,7 @@ async function seed(store: EventStore, name: string, count: number): Promise<voi
 }
 
 function contentOf(documents: MemoryDocuments): unknown {
-  const kinds: readonly DocumentKind[] = ["partition", "asset", "slot", "cursor"];
+  const kinds: readonly DocumentKind[] = ["partition", "asset", "slot", "cursor", "pause"];
   return {
     documents: kinds.flatMap((kind) => documents.all(kind).map((one) => `${kind} ${canonicalJson(one)}`)).sort(),
     events: documents.events.map(({ id, type }) => [id, type]),
@@ -177,6 +179,82 @@ test("a live run under the old name is waited for; what has moved meanwhile stay
   assert.equal(await adoptFor(other, definition), true);
   assert.equal(documents.get("partition", busy.id)?.movedTo, "a/new");
   assert.equal(documents.get("asset", "a/new")?.partition, dayOf(2));
+});
+
+test("under the old name nobody begins anything any more, from the first step on", async () => {
+  const documents = memoryDocuments();
+  const store = memoryEventStore(documents);
+  await seed(store, "a/old", 3);
+  const busy = { runId: "r", token: 1, leaseUntil: NOW + 60_000 };
+  const first = partitionRef("a/old", dayOf(1));
+  const value = { name: "a/old", partition: dayOf(1), token: 1, holder: busy };
+  await store.transact({}, () => ({ result: undefined, writes: [put(first, value)], events: [] }));
+  const begin = (name: string, partition: string) => {
+    const identity: RunIdentity = { id: "0123456789abcdef", kind: "asset", name, partition };
+    const request = { partition, runKey: "k", cause: { kind: "manual" as const }, requestedAt: 1 };
+    return store.transact(claimRefs(identity), (state) => claim(state, { identity, request, now: NOW, leaseMs: 50 }));
+  };
+  const definition = renamed("a/new", ["a/old"]);
+  assert.equal(await adoptFor(process(store, definition), definition), false);
+  // One that is still at work, one that has moved, and one that nobody has known so far.
+  for (const n of [1, 2, 9]) {
+    const outcome = await begin("a/old", dayOf(n));
+    assert.equal(outcome.kind === "moved" ? outcome.to : outcome.kind, "a/new");
+  }
+  assert.equal((await begin("a/new", dayOf(9))).kind, "claimed");
+  assert.equal(documents.get("partition", `a/old|${dayOf(9)}`), undefined);
+});
+
+test("an older process finds what its upstreams show, wherever it has moved", async () => {
+  const documents = memoryDocuments();
+  const store = memoryEventStore(documents);
+  await seed(store, "a", 3);
+  let calls = 0;
+  const get: EventStore["get"] = (kind, id) => {
+    calls += 1;
+    return store.get(kind, id);
+  };
+  const found = followRenames({ get });
+  assert.equal((await found.get("partition", `a|${dayOf(0)}`))?.head?.materializationId, "m-0");
+  assert.equal((await found.get("asset", "a"))?.key, "a");
+  assert.equal(calls, 2, "what is there costs nothing more");
+  for (const [key, previous] of [
+    ["b", ["a"]],
+    ["c", ["a", "b"]],
+  ] as const)
+    await adoptPreviousKeys(process(store, renamed(key, previous)));
+  const later = put(partitionRef("c", dayOf(7)), { name: "c", partition: dayOf(7), token: 1, head: headOf(7) });
+  await store.transact({}, () => ({ result: undefined, writes: [later], events: [] }));
+  for (const n of [0, 7])
+    assert.equal((await found.get("partition", `a|${dayOf(n)}`))?.head?.materializationId, `m-${n}`);
+  assert.equal((await found.get("asset", "a"))?.key, "c");
+  assert.equal(await found.get("partition", "nobody|x"), undefined);
+});
+
+test("what waits for the end of a pause goes out under the new name, once its partitions are there", async () => {
+  const clock = virtualClock(NOW);
+  const definition = renamed("a/new", ["a/old"]);
+  const { runtime, events, published } = plainRuntime({ definitions: definitionsOf({ definition }), clock });
+  const older = plainRuntime({
+    definitions: definitionsOf({ definition: renamed("a/old") }),
+    clock,
+    events: () => events,
+  });
+  const DAY = dayOf(0);
+  const plain = { partition: DAY, runKey: "k", cause: { kind: "schedule" as const }, requestedAt: 1 };
+  const pending = { plain, special: [] };
+  const writes = [put(partitionRef("a/old", DAY), { name: "a/old", partition: DAY, token: 1, pending })];
+  await events.transact({}, () => ({ result: undefined, writes, events: [] }));
+  await older.runtime.operations.pause("a/old");
+  await older.runtime.operations.resume("a/old");
+  await runtime.adoptPreviousKeys();
+  await older.runtime.sweepDue();
+  assert.deepEqual(older.published, []);
+  await runtime.sweepDue();
+  assert.deepEqual(
+    published.map((text) => text.split(" ")[0]),
+    ["asset.a.new"],
+  );
 });
 
 test("what an older deployment adds later is adopted by the next process", async () => {

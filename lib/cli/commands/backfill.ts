@@ -8,6 +8,7 @@ import { planBackfill, printPlan } from "../backfill-plan.ts";
 import { backfillResult, followBackfill, progressText } from "../backfill-view.ts";
 import type { AssetEntry, Catalog } from "../catalog.ts";
 import { example, findAsset, positiveCount } from "../command.ts";
+import { deployable, paceOf } from "../elsewhere.ts";
 import type { ExitCode, Runner } from "../command.ts";
 import { endOfHistory } from "../follow.ts";
 import type { Shell } from "../shell.ts";
@@ -31,7 +32,7 @@ interface Options {
 const LIST_LIMIT = 20;
 
 export function backfillCommand(run: Runner): Command {
-  const command = new Command("backfill")
+  const command = deployable(new Command("backfill"))
     .description("materialize a range of an asset's partitions, the oldest first, some at a time")
     .argument("<asset>", "the asset's key; or list, status, cancel or resume")
     .option("--from <key>", "the first partition")
@@ -226,13 +227,13 @@ async function tell(
       shell.warn(`error: ${refusal.reason}`);
       return undefined;
     }
-    await pause(50, undefined, { signal: shell.signal });
+    await pause(paceOf(bench, 50), undefined, { signal: shell.signal });
   }
 }
 
 async function followToEnd(shell: Shell, bench: Workbench, id: string): Promise<ExitCode> {
   try {
-    const backfill = await followBackfill(shell, bench.store, id, now);
+    const backfill = await followBackfill(shell, bench, id, now);
     // What follows from it is for whoever runs on: this process, unless dev does the work.
     if (!bench.remote) await bench.settle();
     shell.value(backfillResult(backfill, now()));
@@ -240,9 +241,12 @@ async function followToEnd(shell: Shell, bench: Workbench, id: string): Promise<
     return backfill.counts.failed === 0 && backfill.status === "done" ? 0 : 1;
   } catch (error) {
     if (shell.signal.aborted) {
+      const { deployment } = bench;
+      const [where, env] =
+        deployment === undefined ? ["under `sluice dev`", ""] : [`in ${deployment}`, ` --env ${deployment}`];
       shell.warn(
         bench.remote
-          ? `the backfill ${id} goes on under \`sluice dev\`: sluice backfill status ${id}, or cancel ${id}`
+          ? `the backfill ${id} goes on ${where}: sluice backfill status ${id}${env}, or cancel ${id}${env}`
           : `the backfill ${id} stops here; go on with it by: sluice backfill resume ${id}`,
       );
     }

@@ -2,24 +2,20 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { Command } from "commander";
 import { compile } from "../../../infra/compile.ts";
-import { parseEnvironments } from "../../../infra/environments.ts";
-import type { Environment } from "../../../infra/environments.ts";
 import { manifestText } from "../../../infra/manifest.ts";
 import type { Binding, Manifest } from "../../../infra/manifest.ts";
-import { messageOf, PermanentError } from "../../core/errors.ts";
+import { PermanentError } from "../../core/errors.ts";
 import { example } from "../command.ts";
 import type { Runner } from "../command.ts";
+import { environmentOf, ENVIRONMENTS, refuse } from "../environment-file.ts";
 import { functionsLoader } from "../load-functions.ts";
 import type { Shell } from "../shell.ts";
-import { UsageError } from "../usage-error.ts";
 
 interface Options {
   readonly env: string;
   readonly out: string;
   readonly check: boolean;
 }
-
-const ENVIRONMENTS = "infra/environments.json";
 
 export function compileCommand(run: Runner): Command {
   return new Command("compile")
@@ -59,40 +55,6 @@ export function compileCommand(run: Runner): Command {
         return 0;
       }),
     );
-}
-
-/** The environment of a name, and those that are beside it in its file. */
-async function environmentOf(
-  { project }: Shell,
-  text: string,
-): Promise<{ readonly environment: Environment; readonly others: readonly Environment[] }> {
-  const [, other, named] = /^(.+\.json)(?::(.+))?$/.exec(text) ?? [];
-  const file = other ?? ENVIRONMENTS;
-  const content = await readFile(resolve(project, file), "utf8").catch((cause: unknown) => {
-    throw new UsageError(
-      `${file} cannot be read (${messageOf(cause)}): write {"version":1,"environments":{"prod":{"project":…,"region":…,"location":…}}}`,
-    );
-  });
-  const environments = parseEnvironments(jsonIn(file, content), file);
-  const [only, ...more] = environments.names;
-  if (other !== undefined && named === undefined && (only === undefined || more.length > 0))
-    throw new UsageError(`${file} has ${environments.names.length} environments: name one, as in ${file}:prod`);
-  const environment = environments.find(other === undefined ? text : (named ?? only ?? ""));
-  return { environment, others: environments.named };
-}
-
-function jsonIn(file: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UsageError(`${file} is not JSON: ${messageOf(error)}`);
-  }
-}
-
-function refuse(shell: Shell, problems: readonly Error[], why: string): void {
-  if (problems.length === 0) return;
-  for (const problem of problems) shell.warn(messageOf(problem));
-  throw new PermanentError(why);
 }
 
 /** Throws `PermanentError` with the first line that differs. */

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import type { EventType, StoredEvent } from "../../core/events.ts";
 import { namesOf } from "../../core/previous-keys.ts";
 import { example, findAsset, positiveCount, unknownName } from "../command.ts";
+import { deployable, paceOf } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { EVENT_TYPES, eventTexts } from "../event-lines.ts";
 import { metadataLines } from "../metadata-text.ts";
@@ -21,7 +22,7 @@ interface Options {
 const LOOK_EVERY_MS = 200;
 
 export function eventsCommand(run: Runner): Command {
-  return new Command("events")
+  return deployable(new Command("events"))
     .description("show the history: the last events, oldest first")
     .option("--asset <key>", "only events of this asset")
     .option("--partition <key>", "only events of this partition")
@@ -39,7 +40,8 @@ export function eventsCommand(run: Runner): Command {
     )
     .action(
       run(async ({ shell, bench }, options: Options) => {
-        const { store, catalog } = await bench();
+        const opened = await bench();
+        const { store, catalog } = opened;
         const { asset, partition, run: runId, type, limit } = options;
         const names = asset === undefined ? undefined : namesOf(findAsset(await catalog(), asset));
         const filter = {
@@ -75,7 +77,7 @@ export function eventsCommand(run: Runner): Command {
           for (const event of page.items) await show(event);
           after = page.items.at(-1)?.position ?? after;
           if (page.next === undefined)
-            await pause(LOOK_EVERY_MS, undefined, { signal: shell.signal }).catch(() => undefined);
+            await pause(paceOf(opened, LOOK_EVERY_MS), undefined, { signal: shell.signal }).catch(() => undefined);
         }
         return 0;
       }),

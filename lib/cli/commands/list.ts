@@ -1,14 +1,18 @@
 import { Command } from "commander";
-import type { AssetDocument } from "../../core/documents.ts";
+import type { AssetDocument, PauseDocument } from "../../core/documents.ts";
 import { chooseAssets, example } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import type { AssetEntry } from "../catalog.ts";
+import { freshnessCell, freshnessNow, freshnessValue } from "../freshness-view.ts";
+import type { FreshnessView } from "../freshness-view.ts";
 import { withPreviousNames } from "../previous-names.ts";
 import { sensorStates } from "../sensor-states.ts";
+import { pausedValue } from "../paused.ts";
 import { printTable, timeText } from "../tables.ts";
 
 export function listCommand(run: Runner): Command {
-  return new Command("list")
+  return deployable(new Command("list"))
     .description("list assets, with their sensors and jobs")
     .argument("[selection]", "which assets: gitcoin/*, +key (with all upstream), key+, tag:daily, …")
     .addHelpText("after", example("sluice list", 'sluice list "gitcoin/*"', "sluice list --json"))
@@ -19,16 +23,34 @@ export function listCommand(run: Runner): Command {
         const { assets, sensors, jobs, problems } = all;
         const chosen = selection === undefined ? assets : chooseAssets(all, selection);
         const heads = new Map<string, AssetDocument>();
+        const pauses = new Map<string, PauseDocument>();
         const heldBy = withPreviousNames(store, chosen);
-        for (const { key } of chosen) {
-          const head = await heldBy.get("asset", key);
-          if (head !== undefined) heads.set(key, head);
-        }
+        const now = Date.now();
+        const fresh = new Map<string, FreshnessView>();
+        // All at once: a store in the cloud takes its time for each.
+        await Promise.all(
+          chosen.map(async (asset) => {
+            const { key } = asset;
+            const [head, pause, view] = await Promise.all([
+              heldBy.get("asset", key),
+              heldBy.get("pause", key),
+              freshnessNow(store, asset, now),
+            ]);
+            if (head !== undefined) heads.set(key, head);
+            if (pause !== undefined) pauses.set(key, pause);
+            if (view !== undefined) fresh.set(key, view);
+          }),
+        );
         const states = selection === undefined ? await sensorStates(sensors, store) : [];
         const shownJobs = selection === undefined ? jobs : [];
 
         shell.value({
-          assets: chosen.map((asset) => ({ ...asset, ...latest(heads.get(asset.key)) })),
+          assets: chosen.map((asset) => ({
+            ...asset,
+            ...latest(heads.get(asset.key)),
+            ...pausedValue(pauses.get(asset.key)),
+            ...freshnessValue(fresh.get(asset.key)),
+          })),
           sensors: states,
           jobs: shownJobs,
           problems,
@@ -39,13 +61,19 @@ export function listCommand(run: Runner): Command {
             { text: asset.key, style: "bold" as const },
             partitionsText(asset),
             head === undefined ? { text: "never", style: "dim" as const } : `${timeText(head.at)}  ${head.partition}`,
-            [...(asset.external === undefined ? [] : [EXTERNAL[asset.external]]), ...asset.kinds].join(", "),
+            ...(fresh.size === 0 ? [] : [freshnessCell(fresh.get(asset.key))]),
+            [
+              ...(pauses.has(asset.key) ? ["paused"] : []),
+              ...(asset.external === undefined ? [] : [EXTERNAL[asset.external]]),
+              ...asset.kinds,
+            ].join(", "),
             { text: asset.place.split(" ")[0] ?? "", style: "dim" as const },
           ];
         });
         if (assetRows.length === 0) shell.print("No assets: export one from a file in functions/.");
         else {
-          const head = ["ASSET", "PARTITIONS", "LAST MATERIALIZED (UTC)", "KINDS", "FILE"];
+          const fresher = fresh.size === 0 ? [] : ["FRESH"];
+          const head = ["ASSET", "PARTITIONS", "LAST MATERIALIZED (UTC)", ...fresher, "KINDS", "FILE"];
           printTable(shell, assetRows, head);
         }
         if (states.length > 0) {

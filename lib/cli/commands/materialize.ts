@@ -18,7 +18,7 @@ interface Options {
   readonly allowMissing?: true;
   readonly unseal?: true;
   readonly config?: string;
-  readonly target: "local" | "gcp";
+  readonly target?: "local" | "gcp";
   readonly env?: string;
   readonly user?: string;
   readonly gcpProject?: string;
@@ -41,13 +41,20 @@ export function materializeCommand(run: Runner): Command {
     .option("--unseal", "open a partition again that a clean-up has sealed")
     .option("--config <json>", "the run's config")
     .addOption(
-      new Option("--target <where>", "where the data is: on this machine, or real buckets and BigQuery")
-        .choices(["local", "gcp"])
-        .default("local"),
+      new Option(
+        "--target <where>",
+        "what code that runs here works on: data of this machine, or real buckets and BigQuery",
+      ).choices(["local", "gcp"]),
     )
-    .option("--env <name>", "with gcp: dev, whose datasets dev_<user>_… are the only ones that are written")
+    .option(
+      "--env <name>",
+      `the deployment of this environment does it; with gcp: dev, whose datasets dev_<user>_… are the only ones written`,
+    )
     .option("--user <name>", "with gcp: whose datasets; whoever is logged in here")
-    .option("--gcp-project <id>", "with gcp: the project; GOOGLE_CLOUD_PROJECT where it is left out")
+    .option(
+      "--gcp-project <id>",
+      "with gcp: the project, else GOOGLE_CLOUD_PROJECT; with --env: another one than the environment's own",
+    )
     .option("--location <name>", "with gcp: of the datasets; where the real tables are")
     .option("--max-bytes <count>", "with gcp: what each query may bill", positiveCount("--max-bytes"), MAX_BYTES)
     .option("--staging-bucket <name>", "with gcp: a bucket of yours for rows on their way into a table")
@@ -58,6 +65,7 @@ export function materializeCommand(run: Runner): Command {
         "sluice materialize gitcoin/passport_scores --partition 2024-05-01",
         'sluice materialize "+gitcoin/*"',
         `sluice materialize gitcoin/passport_scores --force`,
+        "sluice materialize gitcoin/passing --env prod",
         "sluice materialize gitcoin/passing --target gcp --env dev --gcp-project my-project",
       ),
     )
@@ -92,8 +100,11 @@ export function materializeCommand(run: Runner): Command {
 }
 
 /** Options that mean nothing to a local run would be passed over in silence. */
-function refuseGcpOptions({ env, user, gcpProject, location, maxBytes, stagingBucket, yes }: Options): void {
-  const named = { env, user, "gcp-project": gcpProject, location, "staging-bucket": stagingBucket, yes };
+function refuseGcpOptions({ target, env, user, gcpProject, location, maxBytes, stagingBucket, yes }: Options): void {
+  if (target === "local" && env !== undefined)
+    throw new UsageError(`--target local runs here, and --env ${env} elsewhere: leave one of them out`);
+  const project = env === undefined ? { "gcp-project": gcpProject } : {};
+  const named = { user, ...project, location, "staging-bucket": stagingBucket, yes };
   const [first] = Object.entries(named).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   const stray = first ?? (maxBytes === MAX_BYTES ? undefined : "max-bytes");
   if (stray !== undefined) throw new UsageError(`--${stray} goes with --target gcp`);

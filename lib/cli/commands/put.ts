@@ -37,7 +37,7 @@ export function putCommand(run: Runner): Command {
           return 0;
         }
         const follower = follow(shell, bench, from, { object: { uri, generation: object.generation } });
-        const { code, result } = await seeThrough(shell, follower);
+        const { code, result } = await seeThrough(shell, bench, follower);
         shell.value({ object, ...result });
         return code;
       }),

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { stdout } from "node:process";
 import { Command } from "commander";
 import { example } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import type { Row } from "../tables.ts";
 import { countText, tableLines, textOf } from "../tables.ts";
@@ -11,7 +12,7 @@ const FIRST_ROWS = 200;
 const WIDEST = 60;
 
 export function queryCommand(run: Runner): Command {
-  return new Command("query")
+  return deployable(new Command("query"))
     .description("ask the warehouse; nothing can be changed by it")
     .argument("<sql>", "one SELECT or WITH statement")
     .addHelpText(

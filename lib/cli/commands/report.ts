@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { z } from "zod";
 import { checkPartition, example, findAsset, jsonOf } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { requestResult, requestRun } from "../request-run.ts";
 import { UsageError } from "../usage-error.ts";
@@ -12,7 +13,7 @@ interface Options {
 }
 
 export function reportCommand(run: Runner): Command {
-  return new Command("report")
+  return deployable(new Command("report"))
     .description("say that an external asset has new data, so that what depends on it follows")
     .argument("<asset>", "the external asset's key")
     .option("--partition <key>", "which partition; the newest where it is left out")

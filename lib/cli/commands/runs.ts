@@ -1,6 +1,7 @@
 import { Command, Option } from "commander";
 import type { RunStatus } from "../../core/documents.ts";
 import { example, findAsset, positiveCount } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { runResult } from "../follow.ts";
 import { runsOf } from "../previous-names.ts";
@@ -15,7 +16,7 @@ interface Options {
 }
 
 export function runsCommand(run: Runner): Command {
-  return new Command("runs")
+  return deployable(new Command("runs"))
     .description("list runs, last created first")
     .option("--asset <key>", "only runs of this asset")
     .option("--partition <key>", "only runs of this partition")
@@ -26,6 +27,7 @@ export function runsCommand(run: Runner): Command {
         "succeeded",
         "failed",
         "skipped",
+        "canceled",
       ]),
     )
     .option("--limit <count>", "how many", positiveCount("--limit"), 20)

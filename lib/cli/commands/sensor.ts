@@ -1,11 +1,12 @@
 import { Command } from "commander";
 import { example, unknownName } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { sensorStates } from "../sensor-states.ts";
 import { printTable } from "../tables.ts";
 
 export function sensorCommand(run: Runner): Command {
-  const command = new Command("sensor")
+  const command = deployable(new Command("sensor"))
     .description("list, start and stop sensors; a choice survives restarts and deployments")
     .addHelpText("after", example("sluice sensor list", "sluice sensor start passport_scores_clean_up_sensor"));
   command

@@ -3,20 +3,24 @@ import type { PartitionDocument, StoredVersion } from "../../core/documents.ts";
 import { assetGraph } from "../../core/graph.ts";
 import { namesOf } from "../../core/previous-keys.ts";
 import { partitionRef } from "../../core/run-identity.ts";
+import { slotRef } from "../../core/slot.ts";
 import { formatTable } from "../../core/table.ts";
 import { placeOf } from "../../runtime/parquet/store.ts";
 import type { AssetEntry } from "../catalog.ts";
 import { example, findAsset } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
+import { freshnessLine, freshnessNow, freshnessValue } from "../freshness-view.ts";
 import { runResult } from "../follow.ts";
 import { latestData, madeValue, printLatestData, resultText } from "../latest-data.ts";
 import { runsOf, withPreviousNames } from "../previous-names.ts";
+import { pausedSince, pausedValue } from "../paused.ts";
 import { runRows, RUN_HEAD } from "../run-rows.ts";
 import { countText, printTable, timeText } from "../tables.ts";
 import type { ReadableStore } from "../workbench.ts";
 
 export function showCommand(run: Runner): Command {
-  return new Command("show")
+  return deployable(new Command("show"))
     .description("show an asset: its definition, what it needs, what it holds, its last runs")
     .argument("<asset>", "the asset's key")
     .addHelpText("after", example("sluice show gitcoin/passport_scores"))
@@ -28,13 +32,18 @@ export function showCommand(run: Runner): Command {
         const graph = assetGraph(all.assets);
         const named = withPreviousNames(store, [asset]);
         const head = await named.get("asset", key);
+        const pause = await named.get("pause", key);
         const stored = head === undefined ? undefined : await storedBy(named, key, head.partition);
         const partitions = await summaryOf(store, asset);
         const runs = await runsOf(store, asset, { limit: 5 });
         const data = await latestData(store, asset, head?.partition);
+        const fresh = await freshnessNow(store, asset, Date.now());
+        const shows = await rolledBackTo(store, asset);
         shell.value({
           ...asset,
+          ...freshnessValue(fresh),
           dependents: graph.dependentsOf(key),
+          ...pausedValue(pause),
           ...(head === undefined
             ? {}
             : { latest: { ...head, at: new Date(head.at).toISOString(), ...madeValue(data.made) } }),
@@ -45,6 +54,7 @@ export function showCommand(run: Runner): Command {
             at: new Date(at).toISOString(),
           })),
           ...(stored === undefined ? {} : { latestRows: stored }),
+          ...(shows === undefined ? {} : { rolledBackTo: shows }),
           partitionCounts: partitions,
           recentRuns: runs.map(runResult),
         });
@@ -54,11 +64,14 @@ export function showCommand(run: Runner): Command {
         shell.print();
         const facts = [
           ...factsOf(asset),
+          ["paused", pause === undefined ? "" : pausedSince(pause)],
           ["dependents", graph.dependentsOf(key).join(", ")],
           [
             "latest",
             head === undefined ? "never materialized" : `${head.partition} at ${timeText(head.at)} UTC`.trimStart(),
           ],
+          ["table shows", shows === undefined ? "" : `${shows}, by a rollback`],
+          ["freshness", fresh === undefined ? "" : freshnessLine(fresh)],
           ["latest rows in", stored === undefined ? "" : (placeOf(stored.handle) ?? `version ${stored.version}`)],
           ["partitions held", partitionsText(partitions)],
         ].filter(([, text]) => text !== "");
@@ -97,6 +110,13 @@ export function showCommand(run: Runner): Command {
 /** What the newest partition's head says of rows that are in no table. */
 async function storedBy(store: ReadableStore, key: string, partition: string): Promise<StoredVersion | undefined> {
   return (await store.get("partition", partitionRef(key, partition).id))?.head?.stored;
+}
+
+/** What the table shows, after a rollback. */
+async function rolledBackTo(store: ReadableStore, { target }: AssetEntry): Promise<string | undefined> {
+  if (target === undefined || target.slot !== "table") return undefined;
+  const { committed } = (await store.get("slot", slotRef(target.table).id)) ?? {};
+  return committed?.rolledBackFrom === undefined ? undefined : committed.partition;
 }
 
 interface PartitionCounts {
@@ -164,7 +184,9 @@ function factsOf(asset: AssetEntry): [string, string][] {
     ["staging in", target?.stagingDataset ?? ""],
     ["retention", retention === undefined ? "" : countText(retention.days, "day")],
     ["runs by itself", automation === undefined ? "" : automationText(automation)],
+    ["pool", asset.pool ?? ""],
     ["depends on", asset.deps.join(", ")],
+    ["requests", asset.maxEventAge === undefined ? "" : `skipped when older than ${asset.maxEventAge}`],
     ["code version", asset.codeVersion ?? ""],
   ];
 }

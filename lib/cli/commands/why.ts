@@ -4,10 +4,13 @@ import type { Explained } from "../../core/condition.ts";
 import { formatPartition, latestPartition } from "../../core/partitions.ts";
 import { readFacts } from "../../runtime/upstreams.ts";
 import { checkPartition, example, findAsset } from "../command.ts";
+import { deployable } from "../elsewhere.ts";
+import { freshnessLine, freshnessNow, freshnessValue } from "../freshness-view.ts";
 import { runsOf, withPreviousNames } from "../previous-names.ts";
 import type { Runner } from "../command.ts";
 import type { AssetEntry, Catalog } from "../catalog.ts";
 import type { ReadableStore } from "../workbench.ts";
+import { pausedSince, pausedValue } from "../paused.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Options {
@@ -15,7 +18,7 @@ interface Options {
 }
 
 export function whyCommand(run: Runner): Command {
-  return new Command("why")
+  return deployable(new Command("why"))
     .description("explain why an asset runs, or waits: its condition as a tree, each part with its value and reason")
     .argument("<asset>", "the asset's key")
     .option("--partition <key>", "the partition to explain (default: its newest)")
@@ -38,15 +41,29 @@ export async function explainAsset(stored: ReadableStore, catalog: Catalog, key:
   const partition = await choosePartition(store, asset, chosen);
   const assets = new Map(catalog.assets.map((entry) => [entry.key, entry]));
   const facts = await readFacts({ events: store, assets }, asset, partition, Date.now());
+  const fresh = await freshnessNow(store, asset, Date.now());
   const [last] = await runsOf(store, asset, { partition, limit: 1 });
   const condition = asset.automation === undefined ? undefined : explain(asset.automation, facts);
   const tree = condition === undefined ? [`  it never runs by itself: ${reasonOf(asset)}`] : treeLines(condition, "  ");
+  const pause = await store.get("pause", key);
   const reason = last?.reason === undefined ? "" : `: ${last.reason}`;
   return {
-    value: { asset: key, partition, condition: condition ?? null, facts, lastRun: last ?? null },
+    value: {
+      asset: key,
+      partition,
+      ...pausedValue(pause),
+      condition: condition ?? null,
+      facts,
+      ...freshnessValue(fresh),
+      lastRun: last ?? null,
+    },
     lines: [
       `${key} ${formatPartition({ key: partition })}`,
+      ...(pause === undefined
+        ? []
+        : [`  paused ${pausedSince(pause)}: what asks for it by itself waits for its resume`]),
       ...tree,
+      ...(fresh === undefined ? [] : [`  ${freshnessLine(fresh)}`]),
       ...(last === undefined ? [] : [`  last run ${last.id} ${last.status}${reason}`]),
     ],
   };

@@ -5,10 +5,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import type { Column, ColumnType, TableRef } from "../../../lib/core/table.ts";
-import type { JobSpec, JobStatus, LoadOptions, QueryParameter, Warehouse } from "../../../lib/ports/warehouse.ts";
+import type {
+  JobSpec,
+  JobStatus,
+  LoadOptions,
+  QueryParameter,
+  TableHistory,
+  Warehouse,
+} from "../../../lib/ports/warehouse.ts";
 
 export interface WarehouseUnderTest {
-  readonly warehouse: Warehouse;
+  readonly warehouse: Warehouse & TableHistory;
   /** Puts an object where the warehouse finds it by its `gs://` URI, replacing what was there. */
   readonly writeObject: (uri: string, bytes: Uint8Array) => Promise<void>;
   /** From now on jobs are accepted and do not start, until the returned function is called. */
