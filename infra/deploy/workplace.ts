@@ -22,13 +22,21 @@ export async function openWorkplace(token: string, parent = tmpdir()): Promise<W
   const folder = folderOf(token, parent);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   await writeFile(join(folder, PID), String(pid));
+  // Calls that run at once may have the same text, and a file that is written anew is empty for whoever reads it meanwhile.
+  const written = new Map<string, Promise<void>>();
   return {
     folder,
     async file(name, text) {
       const below = join(folder, createHash("sha256").update(text).digest("hex").slice(0, 16));
-      await mkdir(below, { recursive: true });
-      await writeFile(join(below, name), text);
-      return join(below, name);
+      const path = join(below, name);
+      const write = async (): Promise<void> => {
+        await mkdir(below, { recursive: true });
+        await writeFile(path, text);
+      };
+      const writing = written.get(path) ?? write();
+      written.set(path, writing);
+      await writing;
+      return path;
     },
     remove: () => rm(folder, { recursive: true, force: true }),
   };

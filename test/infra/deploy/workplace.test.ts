@@ -24,6 +24,17 @@ describe("a workplace", () => {
     assert.ok(!existsSync(dirname(path)));
   });
 
+  test("writes a text once, however many ask for it: a tool may be reading it", async () => {
+    const place = await openWorkplace("once", folder);
+    const paths = await Promise.all([place.file("a.json", "one"), place.file("a.json", "one")]);
+    const path = paths[0];
+    assert.deepEqual(paths, [path, path]);
+    utimesSync(path, 1, 1);
+    await place.file("a.json", "one");
+    assert.equal(statSync(path).mtimeMs, 1_000);
+    await place.remove();
+  });
+
   test("tells a holder that was killed here from one that lives, or is somewhere else", async () => {
     await openWorkplace("mine", folder);
     assert.equal(await isHolderGone({ token: "mine" }, folder), false);
