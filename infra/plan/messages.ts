@@ -98,19 +98,7 @@ function subscriptionItem(
     ...deliveryFlags(delivery, lastStop),
   ];
   const text = labelsText(labels);
-  const update = gcloud(environment, [
-    "pubsub",
-    "subscriptions",
-    "update",
-    name,
-    ...settings,
-    `--update-labels=${text}`,
-  ]);
-  const create = gcloud(
-    environment,
-    ["pubsub", "subscriptions", "create", name, `--topic=${topic}`, ...settings, `--labels=${text}`],
-    { ifExists: [update] },
-  );
+  const { create, update } = subscriptionCalls(environment, { name, topic, settings, text });
   return {
     id: idOf("subscription", name),
     kind: "subscription",
@@ -141,6 +129,21 @@ function subscriptionItem(
   };
 }
 
+/** `text`: its labels. One that is there already is brought to the same settings. */
+function subscriptionCalls(
+  place: Place,
+  of: { readonly name: string; readonly topic: string; readonly settings: readonly string[]; readonly text: string },
+): { readonly create: ToolCall; readonly update: ToolCall } {
+  const { name, topic, settings, text } = of;
+  const update = gcloud(place, ["pubsub", "subscriptions", "update", name, ...settings, `--update-labels=${text}`]);
+  const create = gcloud(
+    place,
+    ["pubsub", "subscriptions", "create", name, `--topic=${topic}`, ...settings, `--labels=${text}`],
+    { ifExists: [update] },
+  );
+  return { create, update };
+}
+
 export function removeSubscription(place: Place, name: string): ToolCall {
   return gcloud(place, ["pubsub", "subscriptions", "delete", name], { ifMissing: [] });
 }
@@ -154,12 +157,7 @@ function deadLetterItem(place: Place, letters: Manifest["deadLetters"][number]):
     "expiration-period": "never",
   });
   const text = labelsText(labels);
-  const update = gcloud(place, ["pubsub", "subscriptions", "update", name, ...settings, `--update-labels=${text}`]);
-  const create = gcloud(
-    place,
-    ["pubsub", "subscriptions", "create", name, `--topic=${topic}`, ...settings, `--labels=${text}`],
-    { ifExists: [update] },
-  );
+  const { create, update } = subscriptionCalls(place, { name, topic, settings, text });
   return {
     id: idOf("subscription", name),
     kind: "subscription",
