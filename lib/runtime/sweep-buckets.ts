@@ -7,12 +7,13 @@
 import { z } from "zod";
 import { bucketTopicOf } from "../core/asset-key.ts";
 import type { Definitions, Watcher } from "../core/definitions.ts";
-import { put, ref } from "../core/documents.ts";
+import { ref } from "../core/documents.ts";
 import type { CursorDocument } from "../core/documents.ts";
 import { canonicalJson, shortHash } from "../core/hash.ts";
 import { latestWindow, windowAt } from "../core/interval.ts";
 import { watchedBuckets } from "../core/subscriptions.ts";
 import type { ObjectInfo } from "../ports/object-store.ts";
+import { saveCursor } from "./save-cursor.ts";
 import type { Services } from "./services.ts";
 
 /** How many objects one sweep lists on its way through the buckets: ten pages of them. */
@@ -58,8 +59,7 @@ export async function sweepBuckets(services: Services): Promise<number> {
   const save = async (state: State): Promise<void> => {
     // What is remembered as announced was sent.
     await announcer.flush();
-    const write = put(CURSOR, { value: JSON.stringify(state), at: clock.now() });
-    await events.transact({ cursor: CURSOR }, () => ({ result: undefined, writes: [write], events: [] }));
+    await saveCursor(events, CURSOR, { value: JSON.stringify(state), at: clock.now() });
   };
   const stored = stateOf(await events.get("cursor", CURSOR.id), watchedOf(definitions, buckets), now);
   const { state, whole } = await listSlice(services, { state: stored, now, announcer, buckets, save });

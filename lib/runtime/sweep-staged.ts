@@ -1,5 +1,6 @@
 /** Staged files that nobody came for: rows that a job has made for an output that was never run, and what the dead still wrote. */
-import { put, ref } from "../core/documents.ts";
+import { ref } from "../core/documents.ts";
+import { saveCursor } from "./save-cursor.ts";
 import type { Services } from "./services.ts";
 
 /** How many objects one sweep looks at. */
@@ -31,10 +32,6 @@ export async function sweepStaged({ events, objects, clock, settings }: Services
   }
   const value = looked === LIST_LIMIT ? last : "";
   if (value === "" && startAfter === "") return deleted;
-  await events.transact({ cursor }, () => ({
-    result: undefined,
-    writes: [put(cursor, { value, at: now })],
-    events: [],
-  }));
+  await saveCursor(events, cursor, { value, at: now });
   return deleted;
 }

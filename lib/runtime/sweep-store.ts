@@ -1,5 +1,6 @@
 /** What the event store keeps beside its documents, such as long lists of inputs in a bucket, and no document needs any more. */
-import { put, ref } from "../core/documents.ts";
+import { ref } from "../core/documents.ts";
+import { saveCursor } from "./save-cursor.ts";
 import type { Services } from "./services.ts";
 
 /** How many objects one sweep looks at: each of them may cost some queries. */
@@ -17,10 +18,6 @@ export async function sweepStore({ events, clock }: Pick<Services, "events" | "c
   const place = last === undefined || last.value === "" ? {} : { startAfter: last.value };
   const { deleted, next = "" } = await events.sweep({ ...place, limit: LIMIT });
   // Dying before this costs a second look at the same slice.
-  await events.transact({ cursor }, () => ({
-    result: undefined,
-    writes: [put(cursor, { value: next, at: now })],
-    events: [],
-  }));
+  await saveCursor(events, cursor, { value: next, at: now });
   return deleted;
 }
