@@ -107,7 +107,8 @@ async function deployProject(shell: Shell, options: Options): Promise<ExitCode> 
       ...(first === undefined || !isGood ? {} : { try: tryIt(environment, first) }),
       ...(checked === undefined ? {} : { smoke: checked.value }),
     });
-    if (result.outcome === "stopped") shell.signal.throwIfAborted();
+    // Interrupted is interrupted, even if a tool was ended by the same key just as it began.
+    if (!isGood) shell.signal.throwIfAborted();
     return isGood && checked?.good !== false ? 0 : 1;
   } finally {
     progress.close();

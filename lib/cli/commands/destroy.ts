@@ -89,8 +89,9 @@ async function destroy(shell: Shell, options: Options): Promise<ExitCode> {
     const left = leftBehind(manifest);
     if (result.outcome !== "declined") for (const line of left) shell.print(line);
     shell.value({ ...resultValue(result, effort), left });
-    if (result.outcome === "stopped") shell.signal.throwIfAborted();
-    return result.outcome === "done" || result.outcome === "unchanged" ? 0 : 1;
+    const isGood = result.outcome === "done" || result.outcome === "unchanged";
+    if (!isGood) shell.signal.throwIfAborted();
+    return isGood ? 0 : 1;
   } finally {
     progress.close();
     if (!keep) await workplace.remove();
