@@ -17,7 +17,15 @@ export type JobConfiguration = { readonly dryRun?: true; readonly labels?: Reado
 const mostFiles = 10_000;
 
 /** A load straight from the bucket. Throws `PermanentError` for files that BigQuery would read otherwise than they are named. */
-export function loadConfiguration(spec: LoadSpec, naming: Naming, writeDisposition: Disposition): JobConfiguration {
+export function loadConfiguration(
+  spec: LoadSpec,
+  naming: Naming,
+  dispositions: {
+    readonly writeDisposition: Disposition;
+    /** `CREATE_NEVER`: without its table the load fails with the reason `notFound`. */
+    readonly createDisposition: "CREATE_IF_NEEDED" | "CREATE_NEVER";
+  },
+): JobConfiguration {
   const { uris, format, options = {}, schema, destination, partition, partitioning, clustering } = spec;
   checkFiles(uris);
   const target = partition === undefined ? destination : { ...destination, partition };
@@ -26,8 +34,7 @@ export function loadConfiguration(spec: LoadSpec, naming: Naming, writeDispositi
       sourceUris: uris,
       sourceFormat: format,
       destinationTable: referenceOf(naming, target),
-      createDisposition: "CREATE_IF_NEEDED",
-      writeDisposition,
+      ...dispositions,
       ...(schema === undefined ? {} : { schema: { fields: schema.map(fieldOf) } }),
       ...(partitioning === undefined ? {} : { timePartitioning: timePartitioning(partitioning) }),
       ...(clustering === undefined ? {} : { clustering: { fields: clustering } }),

@@ -29,6 +29,8 @@ export type CopyPlan =
       readonly source: TableReference;
       readonly destination: TableReference;
       readonly disposition: Disposition;
+      /** Of the destination; never earlier than it was. */
+      readonly expiresAt?: number;
     }
   | {
       readonly kind: "query";
@@ -93,7 +95,9 @@ async function planWhole(
   }
   const [from, to] = [referenceOf(naming, spec.source), referenceOf(naming, spec.destination)];
   const disposition = spec.append === true ? "WRITE_APPEND" : "WRITE_TRUNCATE";
-  const copy: CopyPlan = { kind: "copy", source: from, destination: to, disposition };
+  const expiry =
+    spec.expiresAt === undefined ? {} : { expiresAt: Math.max(spec.expiresAt, found?.expirationTime ?? 0) };
+  const copy: CopyPlan = { kind: "copy", source: from, destination: to, disposition, ...expiry };
   if (found === undefined) return copy;
   if (spec.append === true && !samePartitioning(partitioningOf(source), partitioningOf(found)))
     throw invalid(`${shown}: the table is partitioned otherwise than the source; name a partition`);

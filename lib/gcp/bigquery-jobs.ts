@@ -5,6 +5,7 @@ import type { Random } from "../ports/clock.ts";
 import type { JobError, JobStatus } from "../ports/warehouse.ts";
 import { BigqueryRefusal, refused, type Api } from "./bigquery-api.ts";
 import { queryConfiguration, type JobConfiguration } from "./bigquery-config.ts";
+import { placedWithout } from "./bigquery-expiry.ts";
 import { noteOf, withNote, withoutNote, type Note } from "./bigquery-labels.ts";
 import { jobErrorOf } from "./bigquery-reasons.ts";
 import { jobList, jobResource, page, read, type JobResource, type TableReference } from "./bigquery-resources.ts";
@@ -231,7 +232,19 @@ function failing(message: string): JobConfiguration {
 
 function errorOf(job: JobResource, result: NonNullable<JobResource["status"]["errorResult"]>): JobError {
   const { refused: reason } = noteOf(job.configuration.labels ?? {});
-  const error = jobErrorOf(result);
+  const { message } = result;
+  const sql = job.configuration.query?.query ?? "";
+  const error = jobErrorOf(message === undefined ? result : { ...result, message: placedWithout(message, sql) });
+  const { datasetId = "", tableId = "" } = job.configuration.load?.destinationTable ?? {};
+  // A load's table was made beforehand. Where somebody has dropped it since, the next load makes it again.
+  const own = `${datasetId}.${tableId.split("$")[0] ?? ""}`;
+  if (
+    tableId !== "" &&
+    error.reason === "notFound" &&
+    error.message.startsWith("Not found: Table ") &&
+    error.message.includes(own)
+  )
+    return { ...error, retryable: true };
   return reason === undefined || error.reason === "stopped" ? error : { ...jobErrorOf({ ...result, reason }) };
 }
 

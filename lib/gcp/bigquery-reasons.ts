@@ -39,7 +39,9 @@ export function jobErrorOf(error: {
   readonly reason?: string | undefined;
   readonly message?: string | undefined;
 }): JobError {
-  const { reason = "backendError", message = "the warehouse gave no reason" } = error;
+  const { message = "the warehouse gave no reason" } = error;
+  // A table that only awaits its load is not there.
+  const reason = /\bTable \S+ does not have a schema\b/.test(message) ? "notFound" : (error.reason ?? "backendError");
   const retryable = isPassing(reason) || reason === "quotaExceeded" || reason === stopped;
   const afterMs = delayAfter(reason);
   return { reason, message: explained(message), retryable, ...(afterMs === undefined ? {} : { afterMs }) };

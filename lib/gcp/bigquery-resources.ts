@@ -67,7 +67,7 @@ export const jobResource = z.object({
   configuration: z.object({
     jobType: z.string().optional(),
     labels: z.record(z.string(), z.string()).optional(),
-    query: z.object({ destinationTable: tableReference.optional() }).optional(),
+    query: z.object({ query: z.string().optional(), destinationTable: tableReference.optional() }).optional(),
     load: z.object({ destinationTable: tableReference }).optional(),
     copy: z.object({ destinationTable: tableReference }).optional(),
   }),

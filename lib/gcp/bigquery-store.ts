@@ -5,6 +5,7 @@ import type { Column, Destination, TableRef, TimePartitioning } from "../core/ta
 import { BigqueryRefusal, refused, type Api } from "./bigquery-api.ts";
 import type { TableChanges } from "../ports/warehouse.ts";
 import type { CopyTables } from "./bigquery-copy.ts";
+import { isBlank, type Blank } from "./bigquery-expiry.ts";
 import { page, read, rowPolicies, tableList, tableResource, type TableResource } from "./bigquery-resources.ts";
 import {
   checkDecorator,
@@ -20,7 +21,10 @@ import {
   type Naming,
 } from "./bigquery-tables.ts";
 
+/** A table that only awaits its load is not there, but for its load, and to be listed and dropped. */
 export interface TableStore extends CopyTables {
+  /** Makes the blank table for a load; what is there already, blank or not, stays, and is the result. */
+  prepare(table: TableRef, blank: Blank): Promise<"made" | TableResource>;
   /** Whether the table has policy tags or row policies, which WRITE_TRUNCATE may drop. */
   isProtected(table: Destination, resource: TableResource): Promise<boolean>;
   extend(table: TableRef, columns: readonly Column[], etag: string): Promise<void>;
@@ -34,6 +38,11 @@ export interface TableStore extends CopyTables {
 
 export function tableStore(api: Api, naming: Naming): TableStore {
   async function get(table: Destination): Promise<TableResource | undefined> {
+    const found = await look(table);
+    return found === undefined || isBlank(found) ? undefined : found;
+  }
+
+  async function look(table: Destination): Promise<TableResource | undefined> {
     const { partition: _, ...whole } = table;
     const reference = referenceOf(naming, whole);
     try {
@@ -101,27 +110,30 @@ export function tableStore(api: Api, naming: Naming): TableStore {
       return { at, partitions: times };
     },
 
+    async prepare(table, { columns, partitioning, clustering, expiresAt }) {
+      const layout = {
+        ...(columns.length === 0 ? {} : { schema: { fields: columns.map(fieldOf) } }),
+        ...(partitioning === undefined ? {} : { timePartitioning: timePartitioning(partitioning) }),
+        ...(clustering === undefined ? {} : { clustering: { fields: clustering } }),
+        expirationTime: String(Math.trunc(expiresAt)),
+      };
+      const made = await insert(table, layout);
+      if (made !== undefined) return "made";
+      const there = await look(table);
+      if (there !== undefined) return there;
+      throw new RetryableError(`${formatTable(table)}: it was dropped while it was made`);
+    },
+
     async create(table, source, partitioning: TimePartitioning) {
       const { partition: _, ...whole } = table;
-      const reference = referenceOf(naming, whole);
-      const body = {
-        tableReference: reference,
+      const layout = {
         schema: { fields: source.schema?.fields ?? [] },
         timePartitioning: timePartitioning(partitioning),
         ...(source.clustering === undefined ? {} : { clustering: source.clustering }),
       };
-      const { datasetId, projectId: project } = reference;
-      try {
-        const made = await api({ method: "POST", path: `/datasets/${datasetId}/tables`, project, body });
-        return read(tableResource, made.body, formatTable(whole));
-      } catch (error) {
-        const there = error instanceof BigqueryRefusal && error.status === 409 ? await get(whole) : undefined;
-        if (there !== undefined) return there;
-        // Its reason becomes the copy's.
-        if (error instanceof BigqueryRefusal)
-          throw new PermanentError(`${formatTable(whole)}: ${error.message}`, { code: error.reason, cause: error });
-        throw error;
-      }
+      const made = (await insert(whole, layout)) ?? (await get(whole));
+      if (made !== undefined) return made;
+      throw new RetryableError(`${formatTable(whole)}: it was dropped while it was made`);
     },
 
     async extend(table, columns, etag) {
@@ -204,7 +216,7 @@ export function tableStore(api: Api, naming: Naming): TableStore {
       const reference = referenceOf(naming, table);
       const { projectId: project } = reference;
       for (let round = 0; round < 5; round++) {
-        const now = await get(table);
+        const now = await look(table);
         if (now === undefined || isView(now) || (now.lastModifiedTime ?? 0) > changedBefore) return;
         if (now.expirationTime !== undefined && now.expirationTime >= expiresAt) return;
         const body = { expirationTime: String(expiresAt) };
@@ -220,6 +232,21 @@ export function tableStore(api: Api, naming: Naming): TableStore {
       throw new RetryableError(`${formatTable(table)}: its expiry could not be set, because it keeps changing`);
     },
   };
+
+  /** `undefined` where there is such a table. Throws `PermanentError`, its code BigQuery's reason, which becomes that of the job. */
+  async function insert(table: TableRef, layout: object): Promise<TableResource | undefined> {
+    const reference = referenceOf(naming, table);
+    const { datasetId, projectId: project } = reference;
+    const body = { tableReference: reference, ...layout };
+    try {
+      const made = await api({ method: "POST", path: `/datasets/${datasetId}/tables`, project, body });
+      return read(tableResource, made.body, formatTable(table));
+    } catch (error) {
+      if (!(error instanceof BigqueryRefusal)) throw error;
+      if (error.status === 409) return undefined;
+      throw new PermanentError(`${formatTable(table)}: ${error.message}`, { code: error.reason, cause: error });
+    }
+  }
 
   async function hasPartition(table: Destination, partition: string): Promise<boolean> {
     const resource = await get(table);

@@ -9,6 +9,15 @@ export interface Target {
   readonly parts: readonly string[];
   readonly line: number;
   readonly column: number;
+  /** Of a table or view that the statement creates: where the text takes one more of its options. */
+  readonly option?: OptionPlace;
+}
+
+/** `list`: whether the options are named there already, and which of them. */
+export interface OptionPlace {
+  readonly at: number;
+  /** In capitals; `undefined` where there is no list of options yet. */
+  readonly list?: readonly string[];
 }
 
 export interface Reading {
@@ -81,6 +90,8 @@ const heads: readonly RegExp[] = [
   new RegExp(`^DROP ${relation} (?:IF EXISTS )?`),
   /^ALTER (?:TABLE|VIEW|MATERIALIZED VIEW) (?:IF EXISTS )?/,
 ];
+/** Snapshots and materialized views have options of their own. */
+const creation = /^CREATE (?:OR REPLACE )?(?:TABLE|VIEW) /;
 /** Statements that change no table: rows, variables, jumps, transactions, and what ends with the job. */
 const harmless: readonly RegExp[] = [
   /^(?:SELECT|WITH|FROM|\(|DECLARE|ASSERT|RAISE|UNTIL|CREATE (?:OR REPLACE )?(?:TEMP|TEMPORARY) (?:FUNCTION|TABLE)) /,
@@ -96,13 +107,46 @@ function targetsOf(statement: readonly Token[], script: boolean): "nothing" | re
   if (harmless.some((one) => one.test(text))) return !text.includes("|>") ? "nothing" : script ? undefined : [];
   const head = heads.map((one) => one.exec(text)?.[0]).find((found) => found !== undefined);
   if (head === undefined) return undefined;
-  const target = nameAt(statement, head.trim().split(" ").length);
-  if (target === undefined) return undefined;
+  const named = nameAt(statement, head.trim().split(" ").length);
+  if (named === undefined) return undefined;
+  const target = creation.test(head) ? { ...named, option: optionPlace(statement) } : named;
   const renamed = text.startsWith("ALTER") ? text.indexOf(" RENAME TO ") : -1;
   if (renamed < 0) return [target];
   const other = nameAt(statement, text.slice(0, renamed).split(" ").length + 2);
   if (other === undefined) return undefined;
   return [target, { ...other, parts: [...target.parts.slice(0, -1), ...other.parts.slice(-1)] }];
+}
+
+/** In front of the query, or where the statement ends: that is where options stand. */
+function optionPlace(statement: readonly Token[]): OptionPlace {
+  let depth = 0;
+  let last: Token | undefined;
+  for (const [index, token] of statement.entries()) {
+    const next = statement[index + 1];
+    if (token.kind === "sign" && token.text === "(") depth += 1;
+    else if (token.kind === "sign" && token.text === ")") depth -= 1;
+    else if (depth === 0 && token.kind === "word") {
+      if (token.text === "OPTIONS" && next?.text === "(")
+        return { at: next.at + 1, list: namesFrom(statement, index + 2) };
+      // A copy of a table as it was says AS OF.
+      if (token.text === "AS" && next?.text !== "OF") return { at: token.at };
+    }
+    last = token;
+  }
+  return { at: last === undefined ? 0 : last.at + last.source.length };
+}
+
+/** The words of a list in brackets, up to its end. */
+function namesFrom(statement: readonly Token[], start: number): readonly string[] {
+  const words: string[] = [];
+  let depth = 1;
+  for (const { kind, text } of statement.slice(start)) {
+    if (kind === "sign" && text === "(") depth += 1;
+    else if (kind === "sign" && text === ")") depth -= 1;
+    if (depth === 0) break;
+    if (kind === "word" || kind === "name") words.push(text.toUpperCase());
+  }
+  return words;
 }
 
 /** A path that begins at this token. Parts in backquotes may hold dots; a project may have dashes. */

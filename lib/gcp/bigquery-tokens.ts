@@ -9,6 +9,8 @@ export interface Token {
   readonly source: string;
   readonly line: number;
   readonly column: number;
+  /** Where it begins in the text. */
+  readonly at: number;
 }
 
 const blank = /(?:\s+|--[^\n]*|#[^\n]*|\/\*[^]*?\*\/)+/y;
@@ -39,7 +41,7 @@ export function statementsOf(sql: string): readonly (readonly Token[])[] {
     at += text.length;
   }
 
-  function next(): Omit<Token, "line" | "column"> {
+  function next(): Omit<Token, "line" | "column" | "at"> {
     const [text] = take(literal) ?? [];
     if (text !== undefined) return { kind: "literal", text: "", source: text };
     const [quoted, inner] = take(name) ?? [];
@@ -57,7 +59,7 @@ export function statementsOf(sql: string): readonly (readonly Token[])[] {
     const [space = ""] = take(blank) ?? [];
     advance(space);
     if (at >= sql.length) break;
-    const token = { ...next(), line, column: at - lineStart + 1 };
+    const token = { ...next(), line, column: at - lineStart + 1, at };
     advance(token.source);
     if (token.text === ";" && token.kind === "sign") statements.push([]);
     else statements.at(-1)?.push(token);

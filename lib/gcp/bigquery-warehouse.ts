@@ -7,7 +7,7 @@
  */
 import { DefinitionError, PermanentError } from "../core/errors.ts";
 import type { Clock, Random } from "../ports/clock.ts";
-import type { JobSpec, TableHistory, Warehouse } from "../ports/warehouse.ts";
+import type { JobHistory, JobSpec, TableHistory, Warehouse } from "../ports/warehouse.ts";
 import { bigqueryApi } from "./bigquery-api.ts";
 import { checkDryRun, checkWords } from "./bigquery-authority.ts";
 import type { BigqueryClient } from "./bigquery-client.ts";
@@ -19,6 +19,7 @@ import {
   type QuerySpec,
 } from "./bigquery-config.ts";
 import { planCopy } from "./bigquery-copy.ts";
+import { blankFor, expiring, isBlank } from "./bigquery-expiry.ts";
 import { bigqueryJobs, type Asked } from "./bigquery-jobs.ts";
 import { withNote } from "./bigquery-labels.ts";
 import { tableStore } from "./bigquery-store.ts";
@@ -46,7 +47,7 @@ export interface BigqueryWarehouseOptions {
   readonly pollMs?: { readonly first: number; readonly most: number };
 }
 
-export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse & TableHistory {
+export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse & TableHistory & JobHistory {
   const { client, project, location, clock, random, retry = {}, pollMs = { first: 20, most: 5_000 } } = options;
   const naming: Naming = { project, dataset: options.dataset ?? ((name) => name) };
   const api = bigqueryApi({ client, clock, random, ...retry });
@@ -61,19 +62,28 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
   }
 
   async function load(spec: LoadSpec): Promise<Asked> {
-    const found = await tables.get(spec.destination);
-    const kept = found !== undefined && (await tables.isProtected(spec.destination, found));
-    const configuration = loadConfiguration(spec, naming, kept ? "WRITE_TRUNCATE_DATA" : "WRITE_TRUNCATE");
-    return { kind: "job", configuration, ...expiry(spec) };
+    const { destination } = spec;
+    const blank = blankFor(spec);
+    const found = blank === undefined ? await tables.get(destination) : await tables.prepare(destination, blank);
+    const rows = found === undefined || found === "made" || isBlank(found) ? undefined : found;
+    const kept = rows !== undefined && (await tables.isProtected(destination, rows));
+    const write = {
+      writeDisposition: kept ? "WRITE_TRUNCATE_DATA" : "WRITE_TRUNCATE",
+      createDisposition: blank === undefined ? "CREATE_IF_NEEDED" : "CREATE_NEVER",
+    } as const;
+    const configuration = loadConfiguration(spec, naming, write);
+    // What was there may be about to go.
+    return { kind: "job", configuration, ...(found === "made" ? {} : expiry(spec)) };
   }
 
   async function copy(spec: CopySpec): Promise<Asked> {
     const plan = await planCopy(spec, tables, naming);
     const { destination: destinationTable, disposition: writeDisposition } = plan;
     if (plan.kind === "copy") {
-      const { source: sourceTable } = plan;
-      const createDisposition = "CREATE_IF_NEEDED";
-      const configuration = { copy: { sourceTable, destinationTable, createDisposition, writeDisposition } };
+      const { source: sourceTable, expiresAt } = plan;
+      const copied = { sourceTable, destinationTable, createDisposition: "CREATE_IF_NEEDED", writeDisposition };
+      const ends = expiresAt === undefined ? {} : { destinationExpirationTime: new Date(expiresAt).toISOString() };
+      const configuration = { copy: { ...copied, ...ends } };
       return { kind: "job", configuration, ...expiry(spec) };
     }
     const into = { destinationTable, writeDisposition };
@@ -82,11 +92,15 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
   }
 
   async function query(spec: QuerySpec): Promise<Asked> {
-    const { sql, writes = [] } = spec;
-    const configuration = queryConfiguration(limited(spec));
+    const { sql, writes = [], expiresAt } = spec;
     const reading = checkWords(sql, writes, naming);
-    if (!reading.onlyReads) checkDryRun(await jobs.dryRun(configuration), reading, writes, naming);
-    return { kind: "job", configuration };
+    const text = expiresAt === undefined || reading.onlyReads ? sql : expiring(sql, expiresAt);
+    // What is wrong with it has its place in the words of the author.
+    if (!reading.onlyReads) {
+      const looked = await jobs.dryRun(queryConfiguration(limited(spec)));
+      checkDryRun(looked, reading, writes, naming);
+    }
+    return { kind: "job", configuration: queryConfiguration(limited({ ...spec, sql: text })) };
   }
 
   /** What must not be done becomes a job that fails; what was asked for wrongly is an error of the call. */
@@ -151,6 +165,12 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
     },
 
     changes: tables.changes,
+
+    async endOf(jobId) {
+      const job = await jobs.find(jobId);
+      return job?.status.state === "DONE" && job.status.errorResult === undefined ? job.statistics?.endTime : undefined;
+    },
+
     extend: tables.extend,
     drop: tables.drop,
     list: (dataset, prefix = "") => tables.list(dataset, prefix),

@@ -8,7 +8,7 @@ export function prefixOf({ id }: Pick<Desk, "id">): string {
   return `sluice_probe_${id}/`;
 }
 
-function bucketOf({ bucket }: Desk): string {
+export function bucketOf({ bucket }: Desk): string {
   if (bucket !== undefined) return bucket;
   throw new CannotTry("it takes a bucket: name one by --bucket");
 }
@@ -16,12 +16,17 @@ function bucketOf({ bucket }: Desk): string {
 const pathOf = (desk: Desk, name: string): string =>
   `/storage/v1/b/${bucketOf(desk)}/o/${encodeURIComponent(prefixOf(desk) + name)}`;
 
-function upload(desk: Desk, name: string, query: Readonly<Record<string, string>> = {}): Promise<RestAnswer> {
+export function upload(
+  desk: Desk,
+  name: string,
+  query: Readonly<Record<string, string>> = {},
+  body = "probe",
+): Promise<RestAnswer> {
   const path = `/upload/storage/v1/b/${bucketOf(desk)}/o`;
   // Until it is there, there is nothing to delete: 404.
   desk.atEnd(`gs://${bucketOf(desk)}/${prefixOf(desk)}${name}`, (cleaner) => remove(cleaner, name));
   const all = { uploadType: "media", name: prefixOf(desk) + name, ...query };
-  return desk.storage({ method: "POST", path, query: all, body: "probe", headers: { "content-type": "text/plain" } });
+  return desk.storage({ method: "POST", path, query: all, body, headers: { "content-type": "text/plain" } });
 }
 
 const remove = (desk: Desk, name: string, query: Readonly<Record<string, string>> = {}): Promise<RestAnswer> =>

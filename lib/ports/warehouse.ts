@@ -25,6 +25,11 @@ export type JobSpec =
       readonly partition?: string;
       /** Columns by which a new table keeps its rows together; a copy takes them along. They change no result. */
       readonly clustering?: readonly string[];
+      /**
+       * When the destination goes by itself, milliseconds since the epoch; one that goes later, stays until then. A load that runs
+       * after everybody has gone leaves a table that expires, or none: where the destination was dropped since the load was
+       * submitted, it may fail with the reason `notFound`, and be retryable.
+       */
       readonly expiresAt?: number;
     }
   | {
@@ -35,6 +40,7 @@ export type JobSpec =
       /** Adds the rows to those that the destination holds, instead of replacing them. */
       readonly append?: true;
       readonly partitioning?: TimePartitioning;
+      /** When the destination goes by itself, milliseconds since the epoch; one that goes later, stays until then. */
       readonly expiresAt?: number;
     }
   | {
@@ -47,6 +53,8 @@ export type JobSpec =
        * change any other one fails with the reason `accessDenied`, and changes nothing.
        */
       readonly writes?: readonly TableRef[];
+      /** When the tables and views among `writes` that the statement creates go by themselves. Milliseconds since the epoch. */
+      readonly expiresAt?: number;
       /**
        * The datasets that the statement may read; any where it is left out. On one machine, a statement that reads another one
        * fails with the reason `accessDenied`; in the cloud the account's own rights say the same.
@@ -103,6 +111,12 @@ export interface TableChanges {
 export interface TableHistory {
   /** `undefined` where there is no table. */
   changes(table: TableRef): Promise<TableChanges | undefined>;
+}
+
+/** What people ask for besides, where tables and commits have clocks of their own. */
+export interface JobHistory {
+  /** When the job ended, by the warehouse's clock, in milliseconds since the epoch; `undefined` where it did not succeed, or is not known any more. */
+  endOf(jobId: string): Promise<number | undefined>;
 }
 
 /** What a query would do, found out without running it. */

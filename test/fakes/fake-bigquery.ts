@@ -13,7 +13,7 @@ import type { Clock } from "../../lib/ports/clock.ts";
 import { jobsOf, type Controls, type Job } from "./bigquery/jobs.ts";
 import { bigqueryRoutes } from "./bigquery/routes.ts";
 import { tablesOf } from "./bigquery/tables.ts";
-import { metaOf, openWorld } from "./bigquery/world.ts";
+import { metaOf, openWorld, tablesIn } from "./bigquery/world.ts";
 import { startHttpFake, type HttpFake } from "./http-fake.ts";
 
 export interface FakeBigqueryOptions {
@@ -110,7 +110,7 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
     createDataset: (name) => void world.datasets.set(name, { location }),
     async contents() {
       const entries = [...world.datasets].map(async ([dataset, { ttlMs }]) => {
-        const tables = await Array.fromAsync(world.engine.list({ dataset }), ({ table }) => table);
+        const tables = (await tablesIn(world, dataset)).map(({ table }) => table);
         return [dataset, { ttlMs, tables }] as const;
       });
       return Object.fromEntries((await Promise.all(entries)).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -69,7 +69,7 @@ export async function workUnder(
     again = false;
     const submitted = await stubborn(() => warehouse.submit(id, spec, { step }));
     assert.ok(submitted === "accepted" || again, `${step}: ${submitted}`);
-    const status = await stubborn(() => warehouse.wait(id, { timeoutMs: 30_000 }));
+    const status = await stubborn(() => warehouse.wait(id, { timeoutMs: 240_000 }));
     assert.deepEqual([status.state, status.rows, status.labels], ["succeeded", rows, { step }], status.error?.message);
   }
 

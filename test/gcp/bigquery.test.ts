@@ -28,7 +28,7 @@ function withBigquery(
   work: (world: World, subject: BigqueryUnderTest) => Promise<void>,
   options: Parameters<typeof bigqueryUnderTest>[0] = {},
 ): void {
-  test(title, { timeout: 60_000 }, async () => {
+  test(title, async () => {
     const subject = await bigqueryUnderTest(options);
     try {
       await work(worldOf(subject), subject);
@@ -320,31 +320,14 @@ describe("copies", () => {
 });
 
 describe("expiry", () => {
-  withBigquery("is there once the job's end is known, by whoever looks", async ({ put, warehouse }, { fake }) => {
-    const expiresAt = Date.now() + 3_600_000;
-    const spec = { ...csvLoad(await put("1\n"), "staged", n), expiresAt } as JobSpec;
-    await warehouse.submit("a", spec, {});
-    // Whoever waited first died between the job's end and the patch.
-    fake.fail({ match: "PATCH", fault: 503, times: 5 });
-    await assert.rejects(warehouse.wait("a", { timeoutMs: minute }), { name: "RetryableError" });
-    assert.equal((await warehouse.inspect("a"))?.state, "succeeded");
-    assert.equal((await warehouse.describe(ref("staged")))?.expiresAt, expiresAt);
-    const calls = fake.calls.length;
-    await warehouse.inspect("a");
-    assert.ok(
-      fake.calls.slice(calls).every((call) => call.startsWith("GET")),
-      "nothing is left to do",
-    );
-  });
-
   withBigquery(
     "a job never shortens it, nor touches a table that is another by now",
     async ({ put, warehouse, fill, advance }) => {
       const soon = Date.now() + 3_600_000;
       const load = csvLoad(await put("1\n"), "t", n);
-      await warehouse.submit("long", { ...load, expiresAt: soon + minute } as JobSpec, {});
+      await warehouse.submit("long", { ...load, expiresAt: soon + minute }, {});
       await warehouse.wait("long", { timeoutMs: minute });
-      await warehouse.submit("short", { ...load, expiresAt: soon } as JobSpec, {});
+      await warehouse.submit("short", { ...load, expiresAt: soon }, {});
       await warehouse.wait("short", { timeoutMs: minute });
       assert.equal((await warehouse.describe(ref("t")))?.expiresAt, soon + minute);
       await warehouse.drop(ref("t"));
@@ -463,10 +446,11 @@ describe("answers", () => {
   withBigquery(
     "an answer that never comes counts as lost",
     async ({ warehouse }, { fake }) => {
-      fake.fail({ match: "GET", fault: "slow", ms: 2_000 });
+      fake.fail({ match: "GET", fault: "slow", ms: 3_600_000 });
       assert.equal(await warehouse.inspect("nobody"), undefined);
     },
-    { retry: { pauseMs: 2, timeoutMs: 500 } },
+    // What is asked again is answered within it, also on a busy machine.
+    { retry: { pauseMs: 2, timeoutMs: 2_000 } },
   );
 
   withBigquery("rows are given up between two pages", async ({ warehouse, put, succeed }, { fake }) => {

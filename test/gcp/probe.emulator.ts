@@ -6,16 +6,16 @@ import type { ProbeResult } from "../../lib/gcp/probe.ts";
 import { probeSteps } from "../../lib/gcp/probe-steps.ts";
 import { systemRandom } from "../../lib/local/system-clock.ts";
 import { startFakeBigquery } from "../fakes/fake-bigquery.ts";
-import { startFakeGcs } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs } from "../fakes/fake-gcs.ts";
 import { startFakeTasks } from "../fakes/fake-tasks.ts";
 import { withEmulators } from "../support/emulators.ts";
 
 const PROJECT = "sluice-test";
 
 await withEmulators(({ pubsub, firestore }) => {
-  test("every behaviour is confirmed, and nothing is left behind", { timeout: 120_000 }, async (t) => {
+  test("every behaviour is confirmed, and nothing is left behind", async (t) => {
     const gcs = await startFakeGcs({ buckets: ["mine"], requireAuth: true });
-    const bigquery = await startFakeBigquery({ project: PROJECT, resolveUri: () => "/nowhere", requireAuth: true });
+    const bigquery = await startFakeBigquery({ project: PROJECT, resolveUri: fileOfUri(gcs), requireAuth: true });
     const tasks = await startFakeTasks({ clock: Date, queues: [] });
     const clockwork = setInterval(() => void tasks.deliver(), 100);
     t.after(async () => {
@@ -31,7 +31,7 @@ await withEmulators(({ pubsub, firestore }) => {
       region: "europe-west1",
       database: "(default)",
       bucket: "mine",
-      patienceMs: 40_000,
+      patienceMs: 240_000,
       endpoints: {
         bigquery: bigquery.url,
         storage: gcs.url,

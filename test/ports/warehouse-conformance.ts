@@ -42,18 +42,14 @@ export function warehouseConformance(
   describe(`${name}: warehouse`, () => {
     for (const [title, scenario] of Object.entries(scenarios)) {
       const reason = deviations.get(title);
-      test(
-        title,
-        { timeout: 60_000, ...(reason === undefined ? {} : { skip: `declared deviation: ${reason}` }) },
-        async () => {
-          const subject = await setup();
-          try {
-            await scenario(worldOf(subject));
-          } finally {
-            await subject.close();
-          }
-        },
-      );
+      test(title, reason === undefined ? {} : { skip: `declared deviation: ${reason}` }, async () => {
+        const subject = await setup();
+        try {
+          await scenario(worldOf(subject));
+        } finally {
+          await subject.close();
+        }
+      });
     }
     test("every declared deviation names a test", () => {
       assert.deepEqual(

@@ -22,7 +22,7 @@ import {
   text,
   type Json,
 } from "./wire.ts";
-import { checkDataset, findTable, keyOf, nameOf, touched, type World } from "./world.ts";
+import { blankAt, checkDataset, findTable, keyOf, nameOf, touched, type World } from "./world.ts";
 
 export interface Result {
   readonly columns: readonly Column[];
@@ -62,11 +62,19 @@ async function executeLoad(world: World, load: Json, run: RunEngine): Promise<Ex
   return world.lock([keyOf(destination)], async () => {
     const found = await findTable(world, destination);
     if (found?.info.view === true) throw invalid(`Cannot load into ${nameOf(world, destination)}: it is a VIEW`);
+    if (found === undefined) checkCreates(world, load, destination);
+    const blank = blankAt(world, destination) !== undefined;
     const text = format === "CSV" || format === "NEWLINE_DELIMITED_JSON";
-    if (schema === undefined && text && load["autodetect"] !== true && found === undefined)
+    if (schema === undefined && text && load["autodetect"] !== true && (found === undefined || blank))
       throw invalid("No schema specified on job or table.");
     if (found !== undefined && partitioning !== undefined && !samePartitioning(found.info.partitioning, partitioning))
       throw invalid(`Incompatible table partitioning specification for ${nameOf(world, destination)}`);
+    if (blank && (disposition !== "WRITE_TRUNCATE" || !samePartitioning(found?.info.partitioning, partitioning)))
+      throw new ApiError(
+        501,
+        "notImplemented",
+        "The fake fills a table without columns by WRITE_TRUNCATE, as it is partitioned",
+      );
     const options = {
       csv: csvOf(load),
       ...(load["maxBadRecords"] === undefined ? {} : { maxBadRecords: Number(load["maxBadRecords"]) }),
@@ -76,7 +84,7 @@ async function executeLoad(world: World, load: Json, run: RunEngine): Promise<Ex
     const { partition, ...whole } = destination;
     const clustering = clusteringOf(load["clustering"]);
     const replaced = { tags: tagsOf(load["schema"]), ...(clustering === undefined ? {} : { clustering }) };
-    if (disposition === "WRITE_TRUNCATE" && (partition === undefined || found === undefined)) {
+    if (disposition === "WRITE_TRUNCATE" && (partition === undefined || found === undefined || blank)) {
       const expiresAt = found?.info.expiresAt;
       const { rows } = await run({
         ...spec,
@@ -98,6 +106,29 @@ async function executeLoad(world: World, load: Json, run: RunEngine): Promise<Ex
 
 function loaded(rows = 0, uris: readonly string[]): Executed {
   return { statistics: { load: { inputFiles: String(uris.length), outputRows: String(rows), badRecords: "0" } } };
+}
+
+/** Only a job that may create tables makes one. */
+function checkCreates(world: World, job: Json, table: TableRef): void {
+  const creates = maybeText(job["createDisposition"]) ?? "CREATE_IF_NEEDED";
+  if (creates === "CREATE_NEVER") throw notFound(world, table);
+  if (creates !== "CREATE_IF_NEEDED") throw invalid(`Invalid value for createDisposition: ${creates}`);
+}
+
+/** When a copy's destination expires: as the job says, or as it does already. */
+function copiedUntil(
+  world: World,
+  copy: Json,
+  destination: Destination,
+  before: number | undefined,
+): { expiresAt?: number } {
+  const given = maybeText(copy["destinationExpirationTime"]);
+  if (given === undefined) return before === undefined ? {} : { expiresAt: before };
+  if (destination.partition !== undefined)
+    throw new ApiError(501, "notImplemented", "The fake gives no partition a destinationExpirationTime");
+  const expiresAt = /^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z$/.test(given) ? Date.parse(given) : Number.NaN;
+  if (!(expiresAt > world.clock.now())) throw invalid(`Invalid value for destinationExpirationTime: ${given}`);
+  return { expiresAt };
 }
 
 /** Without the wider types, a wide decimal is refused. */
@@ -129,7 +160,10 @@ async function executeCopy(world: World, copy: Json, run: RunEngine): Promise<Ex
   return world.lock([keyOf(source), keyOf(destination)], async () => {
     const [from, to] = [await findTable(world, source), await findTable(world, destination)];
     if (from === undefined) throw notFound(world, source);
+    if (to === undefined) checkCreates(world, copy, destination);
+    if (blankAt(world, source) !== undefined) throw withoutSchema(world, source);
     if (from.info.view === true) throw invalid(`Cannot copy the VIEW ${nameOf(world, source)}`);
+    const expiry = copiedUntil(world, copy, destination, to?.info.expiresAt);
     if (to?.info.view === true) throw invalid(`Cannot copy into the VIEW ${nameOf(world, destination)}`);
     const append = disposition === "WRITE_APPEND" ? ({ append: true } as const) : {};
     const { partition: _, ...whole } = source;
@@ -141,8 +175,6 @@ async function executeCopy(world: World, copy: Json, run: RunEngine): Promise<Ex
           `Incompatible table partitioning specification. ${nameOf(world, destination)} is partitioned otherwise`,
         );
       if (to !== undefined && append.append === true) checkSame(world, from.info.schema, to.info.schema, destination);
-      const expiresAt = to?.info.expiresAt;
-      const expiry = expiresAt === undefined ? {} : { expiresAt };
       const { rows } = await run({ kind: "copy", source: whole, destination, ...append, ...expiry });
       const { clustering } = from.meta;
       const replaced = { tags: from.meta.tags, ...(clustering === undefined ? {} : { clustering }) };
@@ -150,6 +182,7 @@ async function executeCopy(world: World, copy: Json, run: RunEngine): Promise<Ex
       return copied(rows);
     }
     if (to === undefined) throw notFound(world, destination);
+    if (blankAt(world, destination) !== undefined) throw withoutSchema(world, destination);
     if (to.info.partitioning === undefined) throw invalid(`${nameOf(world, destination)} is not partitioned`);
     checkSame(world, from.info.schema, to.info.schema, destination);
     const matches = samePartitioning(from.info.partitioning, to.info.partitioning);
@@ -205,6 +238,8 @@ async function write(
   const found = await findTable(world, destination);
   const given = (await world.engine.describe(staged))?.schema ?? [];
   const { partition, ...whole } = destination;
+  if (blankAt(world, destination) !== undefined)
+    throw new ApiError(501, "notImplemented", "The fake writes no query's rows into a table without columns");
   if (found?.info.view === true) throw invalid(`Cannot write into the VIEW ${nameOf(world, destination)}`);
   if (partition !== undefined) {
     if (found === undefined) throw notFound(world, destination);
@@ -340,6 +375,8 @@ function plan(rows: number): readonly Json[] {
   return [{ name: "S00: Output", recordsWritten: String(rows) }];
 }
 
+const expiration = /OPTIONS\(expiration_timestamp=TIMESTAMP '([^']+)\+00'\) ?/;
+
 export function querySpecOf(query: Json): Extract<JobSpec, { kind: "query" }> {
   const parameters: Record<string, QueryParameter> = {};
   for (const entry of list(query["queryParameters"])) {
@@ -355,12 +392,20 @@ export function querySpecOf(query: Json): Extract<JobSpec, { kind: "query" }> {
     };
   }
   const limit = query["maximumBytesBilled"];
+  // The engine knows no options: those of what a statement creates become the job's.
+  const sql = typeof query["query"] === "string" ? query["query"] : "";
+  const [, ends] = expiration.exec(sql) ?? [];
   return {
     kind: "query",
-    sql: typeof query["query"] === "string" ? query["query"] : "",
+    sql: sql.replaceAll(new RegExp(expiration, "g"), ""),
+    ...(ends === undefined ? {} : { expiresAt: Date.parse(`${ends.replace(" ", "T")}Z`) }),
     parameters,
     ...(limit === undefined ? {} : { maximumBytesBilled: Number(limit) }),
   };
+}
+
+function withoutSchema(world: World, table: TableRef): ApiError {
+  return new ApiError(400, "invalid", `Table ${nameOf(world, table)} does not have a schema.`);
 }
 
 function notFound(world: World, table: TableRef): ApiError {

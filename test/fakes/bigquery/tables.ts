@@ -19,7 +19,7 @@ import {
   text,
   type Json,
 } from "./wire.ts";
-import { checkDataset, findTable, keyOf, metaOf, nameOf, touched, type World } from "./world.ts";
+import { blankAt, checkDataset, findTable, keyOf, metaOf, nameOf, tablesIn, touched, type World } from "./world.ts";
 
 export function tablesOf(world: World, emptyFile: string) {
   const { engine, datasets } = world;
@@ -72,10 +72,25 @@ export function tablesOf(world: World, emptyFile: string) {
       return world.lock([keyOf(table)], async () => {
         if ((await findTable(world, table)) !== undefined)
           throw new ApiError(409, "duplicate", `Already Exists: Table ${nameOf(world, table)}`);
-        const schema = schemaOf(body["schema"]);
-        if (schema === undefined || schema.length === 0) throw invalid("The fake makes no table without a schema");
+        const schema = schemaOf(body["schema"]) ?? [];
         const partitioning = partitioningOf(body["timePartitioning"]);
+        const clustering = clusteringOf(body["clustering"]);
         const expiresAt = maybeText(body["expirationTime"]);
+        if (expiresAt !== undefined && !(Number(expiresAt) > world.clock.now()))
+          throw invalid("Invalid value for expirationTime: it is in the past");
+        const names = new Set(schema.map(({ name }) => name.toLowerCase()));
+        for (const field of [partitioning?.column ?? [], clustering ?? []].flat())
+          if (!names.has(field.toLowerCase()))
+            throw invalid(`The field specified for partitioning or clustering cannot be found in the schema: ${field}`);
+        if (schema.length === 0) {
+          const parts = partitioning === undefined ? {} : { partitioning };
+          const expiry = expiresAt === undefined ? {} : { expiresAt: Number(expiresAt) };
+          const { dataset, table: name } = table;
+          world.metas.delete(keyOf(table));
+          const info = { schema: [], rows: 0, etag: `blank_${++count}`, ...parts, ...expiry };
+          world.blanks.set(keyOf(table), { ref: { dataset, table: name }, info });
+          return get(table);
+        }
         await run({
           kind: "load",
           uris: [emptyFile],
@@ -85,7 +100,6 @@ export function tablesOf(world: World, emptyFile: string) {
           ...(partitioning === undefined ? {} : { partitioning }),
           ...(expiresAt === undefined ? {} : { expiresAt: Number(expiresAt) }),
         });
-        const clustering = clusteringOf(body["clustering"]);
         world.metas.delete(keyOf(table));
         touched(world, table, { tags: tagsOf(body["schema"]), ...(clustering === undefined ? {} : { clustering }) });
         return get(table);
@@ -95,6 +109,8 @@ export function tablesOf(world: World, emptyFile: string) {
     async patch(table: Destination, body: Json, ifMatch: string | undefined): Promise<Json> {
       return world.lock([keyOf(table)], async () => {
         const { info, meta } = await existing(table);
+        if (blankAt(world, table) !== undefined)
+          throw new ApiError(501, "notImplemented", "The fake changes no table without columns");
         if (ifMatch !== undefined && ifMatch !== etagOf(info, meta))
           throw new ApiError(412, "conditionNotMet", "Precondition Failed");
         const fields = schemaOf(body["schema"]);
@@ -124,7 +140,8 @@ export function tablesOf(world: World, emptyFile: string) {
         const { info } = await existing(table);
         if (table.partition !== undefined && info.partitioning === undefined)
           throw invalid(`${nameOf(world, table)} is not partitioned`);
-        const dropped = await engine.drop(table);
+        const blank = table.partition === undefined && world.blanks.delete(keyOf(table));
+        const dropped = blank || (await engine.drop(table));
         if (!dropped)
           throw new ApiError(404, "notFound", `Not found: Partition ${nameOf(world, table)}$${table.partition}`);
         if (table.partition === undefined) world.metas.delete(keyOf(table));
@@ -134,7 +151,7 @@ export function tablesOf(world: World, emptyFile: string) {
 
     async list(dataset: string, query: URLSearchParams): Promise<Json> {
       checkDataset(world, dataset);
-      const all = await Array.fromAsync(engine.list({ dataset }));
+      const all = await tablesIn(world, dataset);
       const from = Number(query.get("pageToken") ?? 0);
       // A page may hold fewer than asked for.
       const until = Math.min(from + Math.min(Number(query.get("maxResults") ?? 50), 3), all.length);
@@ -189,8 +206,12 @@ export function tablesOf(world: World, emptyFile: string) {
 
     async removeDataset(id: string, contents: boolean): Promise<void> {
       checkDataset(world, id);
-      const tables = await Array.fromAsync(engine.list({ dataset: id }));
-      if (contents) for (const table of tables) await engine.drop(table);
+      const tables = await tablesIn(world, id);
+      if (contents)
+        for (const table of tables) {
+          world.blanks.delete(keyOf(table));
+          await engine.drop(table);
+        }
       else
         for (const table of tables)
           throw new ApiError(400, "resourceInUse", `Dataset ${world.project}:${id} is still in use: ${table.table}`);

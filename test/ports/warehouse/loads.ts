@@ -282,6 +282,19 @@ export const loadScenarios: Readonly<Record<string, Scenario>> = {
     assert.deepEqual(await select("SELECT `at` FROM `shop.t` WHERE id = 2"), [{ at: "2024-05-02T10:00:00Z" }]);
   },
 
+  "CSV: without a schema, several files are one table": async ({ put, succeed, fail, select }) => {
+    const csv = { csv: { skipLeadingRows: 1 } };
+    const one = await put("id,who\n1,ann\n");
+    await succeed(csvLoad([one, await put("id,who\n2,bob\n")], "t", undefined, csv));
+    assert.deepEqual(await select("SELECT id, who FROM `shop.t` ORDER BY id"), [
+      { id: 1, who: "ann" },
+      { id: 2, who: "bob" },
+    ]);
+    const more = await put("id,who,more\n3,cid,x\n");
+    await fail(csvLoad([one, more], "t", undefined, csv), "invalid", more);
+    assert.equal((await select("SELECT id FROM `shop.t`")).length, 2);
+  },
+
   "CSV: an INT64 is exact, and a fraction is none": async ({ put, succeed, fail, values }) => {
     await succeed(csvLoad(await put("-9223372036854775808\n9223372036854775807\n9007199254740993\n"), "t", n));
     assert.deepEqual(await values("t"), ["-9223372036854775808", "9007199254740993", "9223372036854775807"]);

@@ -1,5 +1,6 @@
 /** Tables as wholes: replaced atomically, described, extended, dropped, listed, expired. */
 import assert from "node:assert/strict";
+import type { JobSpec } from "../../../lib/ports/warehouse.ts";
 import { column, csvLoad, minute, n, parquet, parquetLoad, ref, type Scenario } from "./world.ts";
 
 export const tableScenarios: Readonly<Record<string, Scenario>> = {
@@ -231,6 +232,29 @@ export const tableScenarios: Readonly<Record<string, Scenario>> = {
     assert.deepEqual(await values("raw"), [1]);
     await fill("staged", n, [{ n: 2 }]);
     assert.deepEqual(await values("staged"), [2]);
+  },
+
+  "what a statement creates goes when its job says": async ({ warehouse, fill, succeed, advance }) => {
+    const expiresAt = Date.now() + minute;
+    const made = (table: string, sql: string): JobSpec => ({ kind: "query", sql, writes: [ref(table)], expiresAt });
+    await fill("source", n, [{ n: 1 }]);
+    await succeed(made("t", "CREATE OR REPLACE TABLE `shop.t` AS SELECT n FROM `shop.source`"));
+    await succeed(made("v", "CREATE VIEW `shop.v` AS SELECT n FROM `shop.source`"));
+    await succeed(
+      made("s", "CREATE TEMP TABLE x AS SELECT 1 AS n; CREATE TABLE `shop.s` AS SELECT n FROM x; SELECT 1"),
+    );
+    for (const table of ["t", "v", "s"])
+      assert.equal((await warehouse.describe(ref(table)))?.expiresAt, expiresAt, table);
+    // A change of rows is none of its end, and a new table takes nothing over.
+    await succeed({ ...made("t", "INSERT INTO `shop.t` (n) VALUES (2)"), expiresAt: expiresAt + minute });
+    assert.equal((await warehouse.describe(ref("t")))?.expiresAt, expiresAt);
+    await succeed({ kind: "query", sql: "CREATE OR REPLACE TABLE `shop.s` AS SELECT 1 AS n", writes: [ref("s")] });
+    assert.equal((await warehouse.describe(ref("s")))?.expiresAt, undefined);
+    advance(2 * minute);
+    assert.deepEqual(
+      (await Array.fromAsync(warehouse.list({ dataset: "shop" }))).map(({ table }) => table),
+      ["s", "source"],
+    );
   },
 
   "tables whose names are words of SQL work": async ({ warehouse, fill, select }) => {
