@@ -9,6 +9,7 @@ import type { Need } from "../../lib/core/needs.ts";
 import { upstreamReads } from "../../lib/core/reads.ts";
 import type { ResourceMap } from "../../lib/core/resources.ts";
 import type { SensorDefinition } from "../../lib/core/sensor.ts";
+import { apart, stagingOwners } from "../../lib/core/staged-table.ts";
 import { watchedBuckets } from "../../lib/core/subscriptions.ts";
 import type { Unit } from "../../lib/core/units.ts";
 
@@ -141,6 +142,7 @@ function routerAccess({ watchers, sensors }: Definitions, bucket: string): reado
 
 function reconcileAccess(definitions: Definitions): readonly Access[] {
   const buckets = watchedBuckets(definitions);
+  const assets = [...definitions.assets.values()];
   return [
     ...wakingTopics(definitions).map((topic) => publish(topic, "reconcile wakes what is due")),
     ...buckets.map((bucket) => publish(bucketTopicOf(bucket), "reconcile announces objects again")),
@@ -152,6 +154,11 @@ function reconcileAccess(definitions: Definitions): readonly Access[] {
     // It is reconcile that sends alerts: no run waits for a receiver, and no other function learns its address.
     ...[...definitions.alerts.values()].flatMap((alert) => alert.needs),
     { kind: "sweep-staging", reason: "reconcile deletes staged files that nobody came for" },
+    ...[...new Set(apart(stagingOwners(assets), assets).map(({ dataset }) => dataset))].map((dataset): Access => ({
+      kind: "write-dataset",
+      dataset,
+      reason: "reconcile drops staging tables that nobody came for",
+    })),
     { kind: "sweep-staging", reason: "reconcile keeps dead letters there that are too large for an event" },
   ];
 }

@@ -100,6 +100,10 @@ export async function quietProject({ assets, partitions }: Size, ports: Ports): 
       }
     },
   };
+  async function* noTables(): AsyncGenerator<never> {
+    cost.pages += 1;
+    yield* [];
+  }
   const nothing = (): never => {
     throw new Error("reconciling asks for nothing else");
   };
@@ -117,7 +121,8 @@ export async function quietProject({ assets, partitions }: Size, ports: Ports): 
     },
     // The rest of the port is never called.
     objects: objects as ObjectStore,
-    warehouse: new Proxy({}, { get: nothing }) as never,
+    // Nothing is staged; the datasets are looked through all the same.
+    warehouse: new Proxy({}, { get: (_, name) => (name === "list" ? noTables : nothing()) }) as never,
     secrets: { access: nothing },
     clock,
     random: seededRandom(),
@@ -159,6 +164,7 @@ function assetOf(index: number): AssetDefinition {
   return asset({
     key: keyOf(index),
     partitions: daily({ start: "2000-01-01" }),
+    target: `data.n${index}`,
     source: {
       bucket: bucketOf(index),
       pathBase: keyOf(index),
