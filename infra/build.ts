@@ -3,8 +3,9 @@
  * by all; each of the author's modules is bundled by itself, so that a change in one leaves the bytes of all others alone; and
  * one small unit a function says which modules it runs.
  */
-import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build as bundle } from "esbuild";
@@ -20,6 +21,7 @@ import type { Stub } from "../lib/core/stub.ts";
 import { unitsOf } from "../lib/core/units.ts";
 import type { Unit } from "../lib/core/units.ts";
 import { functionNameOf } from "./names.ts";
+import { asScript, faceOf, scriptName } from "./scripts.ts";
 import { slimPlugin } from "./slim-plugin.ts";
 import type { SlimOptions } from "./slim-plugin.ts";
 import { stubPlugin } from "./stub-plugin.ts";
@@ -39,6 +41,8 @@ export interface BuiltFunction {
   readonly name: string;
   /** Of all bytes that it can load: 64 hexadecimal digits. */
   readonly hash: string;
+  /** Of its own modules and unit alone, without Sluice: see `codeHashes`. */
+  readonly code: string;
   /** Bytes of its own modules and unit, beside the platform's. */
   readonly bytes: number;
   /** What its own modules consist of, the largest first. */
@@ -63,18 +67,20 @@ export interface BuildReport {
 /** ES modules that still offer what the CommonJS packages among them expect. */
 const BANNER =
   'const require = process.getBuiltinModule("node:module").createRequire(import.meta.url), __dirname = import.meta.dirname, __filename = import.meta.filename;';
-const COMMON = {
-  bundle: true,
-  format: "esm",
+const SYNTAX = {
   platform: "node",
   target: "node22",
-  outExtension: { ".js": ".mjs" },
-  metafile: true,
   legalComments: "none",
   // Identifiers stay: Firestore's REST transport looks classes up by their names, and keeping those apart costs more than it saves.
   minifyWhitespace: true,
   minifySyntax: true,
-  banner: { js: BANNER },
+} as const;
+const COMMON = {
+  ...SYNTAX,
+  bundle: true,
+  format: "esm",
+  outExtension: { ".js": ".mjs" },
+  metafile: true,
   logLevel: "silent",
   write: true,
 } as const;
@@ -97,8 +103,7 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
   const platform = await bundlePlatform(outDir, {
     locales: await mentions(outDir, [...built.keys()], /\blocales\b/),
   });
-  const below = (path: string): string => relative(outDir, resolve(BASE, path)).replaceAll(sep, "/");
-  const platformHash = await hashOf(outDir, Object.keys(platform.outputs).map(below).sort());
+  const platformHash = await hashOf(outDir, Object.keys(platform).sort());
 
   const functions: BuiltFunction[] = [];
   let unitBytes = 0;
@@ -108,14 +113,15 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
     await writeFile(join(outDir, "units", `${name}.mjs`), source);
     const parts = unit.files.map(moduleName);
     const own = await hashOf(outDir, parts);
-    const hash = createHash("sha256").update(`${platformHash} ${own} ${source}`).digest("hex");
+    const hash = textHash(`${platformHash} ${own} ${source}`);
+    const code = textHash(`${own} ${source}`);
     const outputs = parts.flatMap((part) => built.get(part) ?? []);
     const bytes = Buffer.byteLength(source) + bytesOf(outputs);
     unitBytes += Buffer.byteLength(source);
-    functions.push({ unit, name, hash, bytes, contributors: contributorsOf(outputs) });
+    functions.push({ unit, name, hash, code, bytes, contributors: contributorsOf(outputs) });
   }
   await writeFile(join(outDir, "package.json"), packageJson());
-  const shared = Object.values(platform.outputs);
+  const shared = Object.values(platform);
   const everything = [...shared, ...built.values()];
   return {
     functions,
@@ -125,24 +131,92 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
   };
 }
 
-async function bundlePlatform(outDir: string, { locales }: SlimOptions): Promise<Metafile> {
-  const { metafile } = await bundle({
+/** What `build` would say of each function's own code, by the unit's id, in a fraction of the time: Sluice itself is not bundled. */
+export async function codeHashes({
+  root,
+  definitions,
+  modules,
+}: Omit<BuildOptions, "outDir">): Promise<ReadonlyMap<string, string>> {
+  const outDir = await mkdtemp(join(tmpdir(), "sluice-code-"));
+  try {
+    await bundleModules(root, outDir, modules);
+    const hashes = new Map<string, string>();
+    for (const unit of unitsOf(definitions)) {
+      const own = await hashOf(outDir, unit.files.map(moduleName));
+      hashes.set(unit.id, textHash(`${own} ${unitModule(unit, definitions)}`));
+    }
+    return hashes;
+  } finally {
+    await rm(outDir, { recursive: true, force: true });
+  }
+}
+
+/** What is at the folder's top: the entry and what it needs to load the scripts, and the scripts' faces. */
+async function bundlePlatform(outDir: string, { locales }: SlimOptions): Promise<Readonly<Record<string, Output>>> {
+  const { metafile: top } = await bundle({
     ...COMMON,
     // Names in the bundle are relative to it, wherever the project is and the command was given.
     absWorkingDir: BASE,
     entryPoints: {
       index: inLibrary("cloud/main"),
+      platform: inLibrary("cloud/platform"),
       compile: inLibrary("cloud/compile"),
+    },
+    outdir: outDir,
+    plugins: [besidesPlugin()],
+  });
+  const { metafile, outputFiles } = await bundle({
+    ...COMMON,
+    write: false,
+    absWorkingDir: BASE,
+    entryPoints: {
+      serve: inLibrary("cloud/serve"),
+      rehearsal: inLibrary("cloud/rehearsal"),
       sluice: inLibrary("index"),
       stub: inLibrary("core/stub"),
       zod: "zod",
     },
     splitting: true,
-    outdir: outDir,
-    chunkNames: "platform/[name]-[hash]",
+    outdir: join(outDir, "platform"),
+    entryNames: "[name]-[hash]",
+    chunkNames: "[name]-[hash]",
     plugins: [slimPlugin({ locales })],
   });
-  return metafile;
+  await mkdir(join(outDir, "platform"), { recursive: true });
+  const scripts = await Promise.all(
+    outputFiles.map(async ({ path, text }) => {
+      const script = join(dirname(path), scriptName(path));
+      await writeFile(script, await asScript(text, SYNTAX));
+      return script;
+    }),
+  );
+  const below = (path: string): string => relative(outDir, resolve(BASE, path)).replaceAll(sep, "/");
+  const outputs: Record<string, Output> = {};
+  for (const [path, output] of Object.entries(top.outputs)) outputs[below(path)] = output;
+  for (const [path, output] of Object.entries(metafile.outputs)) {
+    const script = join(dirname(resolve(BASE, path)), scriptName(path));
+    if (!scripts.includes(script)) throw new Error(`${path} has not become a script`);
+    outputs[below(script)] = { ...output, bytes: (await readFile(script)).length };
+    const name = /^(rehearsal|serve|sluice|stub|zod)-/.exec(basename(path))?.[1];
+    if (name === undefined || output.entryPoint === undefined) continue;
+    const face = faceOf(path, output);
+    await writeFile(join(outDir, `${name}.mjs`), face);
+    outputs[`${name}.mjs`] = { ...output, inputs: {}, bytes: Buffer.byteLength(face) };
+  }
+  return outputs;
+}
+
+/** What is at the folder's top imports its neighbours there, so that all share one. */
+function besidesPlugin(): Plugin {
+  return {
+    name: "sluice-besides",
+    setup(build) {
+      build.onResolve({ filter: /^\.\/(?:platform|rehearsal|serve)\.[jt]s$/ }, ({ path }) => ({
+        path: path.replace(/\.[jt]s$/, ".mjs"),
+        external: true,
+      }));
+    },
+  };
 }
 
 type Output = Metafile["outputs"][string];
@@ -164,6 +238,7 @@ async function bundleModules(
       absWorkingDir: root,
       entryPoints,
       outdir: outDir,
+      banner: { js: BANNER },
       plugins: [stubPlugin({ modules: loaded, library: STUB_LIBRARY }), sharedPlugin()],
     });
     const below = (path: string): string => relative(outDir, join(root, path)).replaceAll(sep, "/");
@@ -259,8 +334,8 @@ function packageJson(): string {
     private: true,
     type: "module",
     main: "index.mjs",
-    // Run by the cloud's own build, once the framework is installed; the entry looks for that folder.
-    scripts: { "gcp-build": "node compile.mjs compile-cache" },
+    // Run by the cloud's own build, once the framework is installed; the scripts are loaded with what it leaves beside them.
+    scripts: { "gcp-build": "node compile.mjs" },
     dependencies: { "@google-cloud/functions-framework": FRAMEWORK },
   };
   return `${JSON.stringify(content, undefined, 2)}\n`;
@@ -271,6 +346,10 @@ const FRAMEWORK = "5.0.5";
 async function mentions(outDir: string, files: readonly string[], word: RegExp): Promise<boolean> {
   for (const file of files) if (word.test(await readFile(join(outDir, file), "utf8"))) return true;
   return false;
+}
+
+function textHash(text: string): string {
+  return createHash("sha256").update(text).digest("hex");
 }
 
 async function hashOf(outDir: string, files: readonly string[]): Promise<string> {

@@ -1,23 +1,34 @@
 /**
- * A step of the deployed build: leaves what V8 compiled of the platform's bundle beside it, for the entry to find. The cloud runs
- * it where it builds the function's image, with the Node and in the folder that the function will have. It only loads the bundle;
+ * A step of the deployed build: leaves what V8 compiled of the platform's scripts beside them. The cloud runs it where it builds
+ * the function's image, with the Node that the function will have. It loads the bundle and rehearses a run of an asset of its own;
  * nothing that an author wrote is run. Without its result, or with one of another Node, functions start a little slower.
  */
-import { readdir } from "node:fs/promises";
-import { enableCompileCache, flushCompileCache } from "node:module";
+import { readdirSync } from "node:fs";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf } from "../core/errors.ts";
+import { platform } from "./platform.ts";
 
-const at = (path: string): URL => new URL(path, import.meta.url);
+/** Usually it takes a second. What a machine that keeps it from its own stage costs, is no more than this. */
+const PATIENCE_MS = 30_000;
 
-try {
-  const [directory] = process.argv.slice(2);
-  if (directory === undefined) throw new Error("say which folder: node compile.mjs FOLDER");
-  const { message } = enableCompileCache(directory);
-  if (message !== undefined) throw new Error(message);
-  for (const file of await readdir(at("platform/"))) await import(at(`platform/${file}`).href);
-  for (const file of ["sluice.mjs", "stub.mjs", "zod.mjs"]) await import(at(file).href);
-  flushCompileCache();
-} catch (error) {
-  // It only saves time: no reason to fail a deployment.
-  process.stdout.write(`the functions' code was not compiled ahead: ${messageOf(error)}\n`);
+/** It only saves time: no reason to fail a deployment. */
+function complain(error: unknown): void {
+  process.stdout.write(`the functions' code was not all compiled ahead: ${messageOf(error)}\n`);
 }
+
+async function load(): Promise<void> {
+  for (const file of readdirSync(new URL("platform/", import.meta.url))) if (file.endsWith(".cjs")) platform.load(file);
+  const { rehearse } = await import("./rehearsal.ts");
+  const recorded = await Promise.race([rehearse(), sleep<readonly string[]>(PATIENCE_MS, [], { ref: false })]);
+  if (!recorded.includes("run.succeeded")) throw new Error("the rehearsed run has not succeeded");
+}
+
+await load().catch(complain);
+try {
+  platform.keep();
+} catch (error) {
+  complain(error);
+}
+// Whatever the rehearsal has left open.
+process.exit(0);

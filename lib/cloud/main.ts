@@ -5,13 +5,17 @@
 import type { HttpFunction } from "@google-cloud/functions-framework";
 import type { Served } from "./serve.ts";
 
-// As an import, either would load what nobody here needs.
-const { existsSync } = process.getBuiltinModule("node:fs");
-const { enableCompileCache } = process.getBuiltinModule("node:module");
+// Without it the framework answers a body that is no JSON with its stack, paths of the server and all.
+process.env["NODE_ENV"] ||= "production";
 
-/** What `compile.ts` has left there; a folder that is not there is not made. */
-const compiled = `${import.meta.dirname}/compile-cache`;
-if (existsSync(compiled)) enableCompileCache(compiled);
+// One error is one entry of the log, also where the framework prints it, and nothing but its stack: no body, no headers.
+const { console: output } = globalThis;
+const print = output.error.bind(output);
+output.error = (...parts: readonly unknown[]): void => {
+  const [error, ...others] = parts;
+  if (!(error instanceof Error) || others.length > 0) return print(...parts);
+  print(JSON.stringify({ severity: "ERROR", message: error.stack ?? error.message }));
+};
 
 /** By then the server listens; an instance that was started ahead of its messages is ready when one comes. */
 const LISTENING_MS = 200;

@@ -154,15 +154,14 @@ await withEmulators((emulators) => {
     const first = await started(t, "asset-crawl-pages");
     const pending = first.post("/asset.crawl.pages", pushOf({}, undefined, "cut"));
     await asked.promise;
-    const began = Date.now();
     first.kill("SIGTERM");
     // A signal may be slower than a request; whatever is taken before it is on record.
     await pause(100);
     const late = await first.post("/asset.crawl.pages", pushOf({}, undefined, "late")).catch(() => undefined);
     assert.ok(late === undefined || late.status === 503, "it comes again");
+    // At the end of its patience the process would have cut this answer off.
     assert.equal((await pending).status, 204, "the message was taken: the run is on record");
     assert.deepEqual(await first.ended, { code: 0, signal: null });
-    assert.ok(Date.now() - began < 8_000);
     const [parked] = (await events.runs({ name: "crawl/pages", status: "parked" })).items;
     assert.deepEqual([parked?.code, parked?.failures], ["stopped", 0]);
     const partition = await events.get("partition", partitionRef("crawl/pages", "").id);

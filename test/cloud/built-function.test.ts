@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, write
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { build } from "../../infra/build.ts";
 import { functionsLoader } from "../../lib/cli/load-functions.ts";
@@ -74,6 +75,20 @@ for (const [what, env, line] of [
   });
 }
 
+test("a body that is no JSON is refused without a word of the inside, and is one line of the log", async (t) => {
+  const running = await started(t, { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG, NODE_ENV: "" });
+  const answer = await running.post("/", "{ no JSON: hush");
+  assert.equal(answer.status, 400);
+  assert.doesNotMatch(await answer.text(), /node_modules|\.js|hush/);
+  for (const until = Date.now() + 60_000; running.output() === "" && Date.now() < until;) await sleep(5);
+  const lines = running.output().trim().split("\n");
+  assert.deepEqual(
+    lines.map((line) => (JSON.parse(line) as { readonly severity: string }).severity),
+    ["ERROR"],
+  );
+  assert.match(lines[0] ?? "", /^\{"severity":"ERROR","message":"SyntaxError: /);
+});
+
 test("asked to end with nothing in hand, it ends at once and as it should", async (t) => {
   for (const messages of [0, 1]) {
     const running = await started(t, { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG });
@@ -84,31 +99,51 @@ test("asked to end with nothing in hand, it ends at once and as it should", asyn
   }
 });
 
-test("what the cloud's build compiled ahead is found by the entry, and what does not fit is passed over", async (t) => {
+test("what the cloud's build compiled ahead is run with, and what does not fit is passed over", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "sluice-compiled-"));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   cpSync(dist, folder, { recursive: true });
-  // The path counts: it is run where the function will be.
   const { scripts } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
     readonly scripts: { readonly "gcp-build": string };
   };
   const [node, ...args] = scripts["gcp-build"].split(" ");
   assert.equal(node, "node");
-  assert.equal(execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" }), "");
-  const cache = join(folder, "compile-cache");
-  const files = readdirSync(cache, { recursive: true, encoding: "utf8" }).filter((file) => file.includes("/"));
-  assert.ok(files.length >= readdirSync(join(folder, "platform")).length, "every file of the bundle is compiled");
+  assert.equal(execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" }), "", "the rehearsal succeeds");
+  const platform = join(folder, "platform");
+  const all = readdirSync(platform);
+  const files = all.filter((file) => file.endsWith(".cjs"));
+  assert.deepEqual(all.filter((file) => !files.includes(file)).sort(), files.map((file) => `${file}.compiled`).sort());
 
-  const served = async (): Promise<string> => {
-    const env = { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG, NODE_DEBUG_NATIVE: "COMPILE_CACHE" };
-    const running = startFunction(await freePort(), { source: folder, env });
+  // In a process of its own: one that has compiled a script before compares no more.
+  const REJECTED = `for (const file of process.argv.slice(1)) {
+    const { readFileSync } = require("node:fs");
+    const cachedData = readFileSync(file + ".compiled");
+    const { cachedDataRejected } = new (require("node:vm").Script)(readFileSync(file, "latin1"), { cachedData });
+    console.log(cachedDataRejected);
+  }`;
+  const rejected = (): ReadonlySet<string> => {
+    const paths = files.map((file) => join(platform, file));
+    const output = execFileSync(process.execPath, ["--eval", REJECTED, ...paths], { encoding: "utf8" });
+    return new Set(output.trim().split("\n"));
+  };
+  assert.deepEqual([...rejected()], ["false"], "each is of its script");
+  const bytesOf = (ending: string): number =>
+    all.filter((file) => file.endsWith(ending)).reduce((sum, file) => sum + statSync(join(platform, file)).size, 0);
+  // What is only parsed leaves a few hundred bytes of each script.
+  assert.ok(bytesOf(".compiled") > bytesOf(".cjs") / 2, "what a run calls is in it");
+
+  const served = async (): Promise<void> => {
+    const running = startFunction(await freePort(), {
+      source: folder,
+      env: { SLUICE_FUNCTION: FUNCTION, SLUICE_CONFIG: CONFIG },
+    });
     const answer = await running.post("/asset.somebody.else", {});
     assert.equal(answer.status, 404);
     running.kill();
     await running.ended;
-    return running.output();
   };
-  assert.match(await served(), /cache for ESM file:\/\/\S+\/platform\/serve-\S+ was accepted/);
-  for (const file of files) writeFileSync(join(cache, file), "nonsense".repeat(statSync(join(cache, file)).size / 8));
-  assert.doesNotMatch(await served(), /was accepted/);
+  await served();
+  for (const file of files) writeFileSync(join(platform, `${file}.compiled`), "nonsense");
+  assert.deepEqual([...rejected()], ["true"]);
+  await served();
 });

@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
-import type { TestContext } from "node:test";
+import { after, describe, test } from "node:test";
 import { pathToFileURL } from "node:url";
 import type * as zod from "zod";
-import { build } from "../../infra/build.ts";
+import { build, codeHashes } from "../../infra/build.ts";
 import type { BuildReport } from "../../infra/build.ts";
 import { loadUnit } from "../../lib/cloud/unit.ts";
 import { functionsLoader } from "../../lib/cli/load-functions.ts";
 import { DefinitionError } from "../../lib/core/errors.ts";
 import { ROOT } from "../support/tree.ts";
 import { temporaryProject } from "../support/sluice-command.ts";
+import type { Project } from "../support/sluice-command.ts";
 
 const UPSTREAM = (options: { rate?: number; name?: string; extra?: string; table?: string } = {}) => `
   import { asset, bigqueryTable, daily } from "sluice";
@@ -47,17 +47,23 @@ const DOWNSTREAM = (body = "") => `
 `;
 const SHARED = `export const twice = (value: number): number => value * 2;`;
 
-async function built(
-  t: TestContext,
-  files: Readonly<Record<string, string>>,
-): Promise<{ readonly out: string; readonly report: BuildReport }> {
+type Built = { readonly out: string; readonly report: BuildReport };
+
+const projects: Project[] = [];
+after(() => Promise.all(projects.map((project) => project.remove())));
+
+async function built(files: Readonly<Record<string, string>>): Promise<Built> {
   const project = temporaryProject(files);
-  t.after(() => project.remove());
+  projects.push(project);
   const { root } = project;
   const out = join(root, "dist");
   const { definitions, problems, modules } = await functionsLoader(root).load();
   assert.deepEqual(problems, []);
-  return { out, report: await build({ root, outDir: out, definitions, modules }) };
+  const report = await build({ root, outDir: out, definitions, modules });
+  // What a deployment has recorded of the authors' code is compared with this later.
+  const code = new Map(report.functions.map((made) => [made.unit.id, made.code]));
+  assert.deepEqual(await codeHashes({ root, definitions, modules }), code);
+  return { out, report };
 }
 
 const moduleOf = ({ out }: { readonly out: string }, name: string): string =>
@@ -71,10 +77,13 @@ describe("the build", () => {
     "prices.ts": downstream,
     "_shared.ts": shared,
   });
+  // What most of the tests look at or compare with is built once, and only read.
+  let made: Promise<Built> | undefined;
+  const unchanged = (): Promise<Built> => (made ??= built(files()));
 
-  test("an upstream's code may change as it likes: the module that reads it stays the same, and so does its hash", async (t) => {
-    const before = await built(t, files());
-    const after = await built(t, files(UPSTREAM({ rate: 7 })));
+  test("an upstream's code may change as it likes: the module that reads it stays the same, and so does its hash", async () => {
+    const before = await unchanged();
+    const after = await built(files(UPSTREAM({ rate: 7 })));
     assert.notEqual(moduleOf(before, "rates"), moduleOf(after, "rates"));
     assert.equal(moduleOf(before, "prices"), moduleOf(after, "prices"));
     assert.equal(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
@@ -86,22 +95,22 @@ describe("the build", () => {
     ["table", UPSTREAM({ table: "shop.rates_2" })],
     ["partitions", UPSTREAM().replace("2024-05-01", "2024-06-01")],
   ] as const) {
-    test(`its ${what} are what the reader depends on`, async (t) => {
-      const before = await built(t, files());
-      const after = await built(t, files(change));
+    test(`its ${what} are what the reader depends on`, async () => {
+      const before = await unchanged();
+      const after = await built(files(change));
       assert.notEqual(moduleOf(before, "prices"), moduleOf(after, "prices"));
       assert.notEqual(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
     });
   }
 
-  test("a shared helper is part of every module that uses it", async (t) => {
-    const before = await built(t, files());
-    const after = await built(t, files(undefined, undefined, SHARED.replace("* 2", "* 2 + 0")));
+  test("a shared helper is part of every module that uses it", async () => {
+    const before = await unchanged();
+    const after = await built(files(undefined, undefined, SHARED.replace("* 2", "* 2 + 0")));
     assert.notEqual(hashOf(before, "asset shop/prices"), hashOf(after, "asset shop/prices"));
   });
 
-  test("a function loads its own module; the upstream is there as a stub that can be read and cannot run", async (t) => {
-    const { out } = await built(t, files());
+  test("a function loads its own module; the upstream is there as a stub that can be read and cannot run", async () => {
+    const { out } = await unchanged();
     const unit = await loadUnit(pathToFileURL(join(out, "units/")).href, "asset-shop-prices");
     assert.equal(unit.id, "asset shop/prices");
     assert.deepEqual(
@@ -113,9 +122,9 @@ describe("the build", () => {
     assert.throws(() => rates?.materialize({} as never, {}), /the code of shop\/rates is not part of this function/);
   });
 
-  test("what is imported of another asset's file, and is no definition, has to move to a shared file", async (t) => {
+  test("what is imported of another asset's file, and is no definition, has to move to a shared file", async () => {
     const wrong = DOWNSTREAM('import { helper } from "./rates.ts"; export const used = [helper];');
-    await assert.rejects(built(t, files(undefined, wrong)), (error) => {
+    await assert.rejects(built(files(undefined, wrong)), (error) => {
       assert.ok(error instanceof DefinitionError);
       assert.match(error.message, /helper is imported from rates\.ts, and is no definition/);
       assert.match(error.remedy ?? "", /begins with _/);
@@ -124,7 +133,7 @@ describe("the build", () => {
     });
   });
 
-  test("an upstream whose rows an author's own I/O manager keeps comes with its code, because that reads them", async (t) => {
+  test("an upstream whose rows an author's own I/O manager keeps comes with its code, because that reads them", async () => {
     const own = `
       import { asset, ioManager } from "sluice";
       import { z } from "zod";
@@ -135,7 +144,7 @@ describe("the build", () => {
       export const bundle = { asset: rates };
       export const other = 5;
     `;
-    const { out, report } = await built(t, {
+    const { out, report } = await built({
       ...files(own),
       "prices.ts": DOWNSTREAM().replaceAll('partitions: daily({ start: "2024-05-01" }),', ""),
     });
@@ -145,8 +154,8 @@ describe("the build", () => {
     assert.deepEqual(reader?.unit.files, ["functions/prices.ts", "functions/rates.ts"]);
   });
 
-  test("every function is named once, legally, with its size and the platform's contributors", async (t) => {
-    const { report } = await built(t, files());
+  test("every function is named once, legally, with its size and the platform's contributors", async () => {
+    const { report } = await unchanged();
     const names = report.functions.map(({ name }) => name);
     assert.deepEqual(names, ["asset-shop-prices", "asset-shop-rates", "reconcile"]);
     assert.ok(report.functions.every(({ bytes }) => bytes > 100));
@@ -154,8 +163,8 @@ describe("the build", () => {
     assert.ok(report.totalBytes > report.platformBytes);
   });
 
-  test("hardly anything stands before a function's first answer, and gRPC nowhere", async (t) => {
-    const { out, report } = await built(t, files());
+  test("hardly anything stands before a function's first answer, and gRPC nowhere", async () => {
+    const { out, report } = await unchanged();
     const entry = readFileSync(join(out, "index.mjs"), "utf8");
     const needed = [...entry.matchAll(/(?:from|import)\s*"(\.[^"]*)"/g)].map(([, path = ""]) => path);
     const before = [entry, ...needed.map((path) => readFileSync(join(out, path), "utf8"))].join("").length;
@@ -166,9 +175,9 @@ describe("the build", () => {
     assert.ok(!texts.some((text) => text.includes(ROOT)), "no path of the machine is in it");
   });
 
-  test("zod's languages are left out, unless an author names one", async (t) => {
-    const { out } = await built(t, files());
-    const speaking = await built(t, files(UPSTREAM(), DOWNSTREAM("z.config(z.locales.de());")));
+  test("zod's languages are left out, unless an author names one", async () => {
+    const { out } = await unchanged();
+    const speaking = await built(files(UPSTREAM(), DOWNSTREAM("z.config(z.locales.de());")));
     const languages = async (folder: string): Promise<readonly string[]> => {
       const { z } = (await import(pathToFileURL(join(folder, "zod.mjs")).href)) as typeof zod; // the build's own
       return Object.keys(z.locales);
@@ -177,8 +186,8 @@ describe("the build", () => {
     assert.ok((await languages(speaking.out)).includes("de"));
   });
 
-  test("a function that was not built is one clear line", async (t) => {
-    const { out } = await built(t, files());
+  test("a function that was not built is one clear line", async () => {
+    const { out } = await unchanged();
     const folder = pathToFileURL(join(out, "units/")).href;
     await assert.rejects(loadUnit(folder, "asset-nothing"), /cannot be loaded: build and deploy it again/);
     await assert.rejects(loadUnit(folder, "../index"), /is no function's name/);
