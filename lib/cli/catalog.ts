@@ -87,6 +87,8 @@ const assetSchema = z.object({
   freshness: z.custom<FreshnessPolicy>((value) => typeof value === "object").exactOptional(),
   /** How old the message may be that asks for a run, such as `6h`. */
   maxEventAge: text.exactOptional(),
+  /** Its code takes a range of partitions in one run. */
+  backfill: z.literal("single-run").exactOptional(),
   codeVersion: text.exactOptional(),
   checks: z.array(checkSchema),
   needs: z.array(needSchema),
@@ -118,13 +120,15 @@ export const catalogSchema = z.object({
   buckets: z.array(text),
   /** What is wrong with the definitions, one line each. */
   problems: z.array(text),
+  /** Those of them that kept a file from being loaded: what it defines is not among the above. */
+  broken: z.array(text),
 });
 
 export type Catalog = z.infer<typeof catalogSchema>;
 export type AssetEntry = z.infer<typeof assetSchema>;
 export type SensorEntry = z.infer<typeof sensorSchema>;
 
-export function catalogOf({ definitions, problems }: Collected): Catalog {
+export function catalogOf({ definitions, problems, broken = [] }: Collected): Catalog {
   const { assets, sensors, jobs, graph } = definitions;
   const catalog = {
     assets: graph.order.flatMap((key) => {
@@ -136,6 +140,7 @@ export function catalogOf({ definitions, problems }: Collected): Catalog {
     topics: topicsOf(definitions),
     buckets: watchedBuckets(definitions),
     problems: problems.map(messageOf),
+    broken: broken.map(messageOf),
   };
   // Definitions may carry more than data, and `undefined` besides: the schema takes what it names.
   return catalogSchema.parse(JSON.parse(JSON.stringify(catalog)));

@@ -5,6 +5,7 @@ import { join, relative, resolve, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { collectDefinitions } from "../core/collect.ts";
 import type { Collected, LoadedModule } from "../core/collect.ts";
+import { placeOfError } from "./module-place.ts";
 
 export interface LoadedFunctions extends Collected {
   readonly modules: readonly LoadedModule[];
@@ -42,21 +43,29 @@ export function functionsLoader(root: string): FunctionsLoader {
       real = await realpath(folder).catch(() => folder);
       const files = await sources(folder);
       const modules: LoadedModule[] = [];
-      for (const path of files) {
-        const file = relative(root, path).replaceAll(sep, "/");
-        try {
-          modules.push({
-            file,
-            exports: (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>,
-          });
-        } catch (error) {
-          modules.push({ file, error });
-        }
+      const before = Error.stackTraceLimit;
+      // What an author's module has thrown may have been called from it over many a step.
+      Error.stackTraceLimit = Math.max(before, STACK);
+      try {
+        for (const path of files) modules.push(await loadModule(root, path));
+      } finally {
+        Error.stackTraceLimit = before;
       }
       return { ...collectDefinitions(modules), modules };
     },
     isSource: (path) => /\.(ts|mts|js|mjs|json)$/.test(path),
   };
+}
+
+const STACK = 100;
+
+async function loadModule(root: string, path: string): Promise<LoadedModule> {
+  const file = relative(root, path).replaceAll(sep, "/");
+  try {
+    return { file, exports: (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>> };
+  } catch (error) {
+    return { file, error, place: await placeOfError(error, root, path) };
+  }
 }
 
 async function sources(folder: string): Promise<string[]> {

@@ -3,15 +3,18 @@ import { DefinitionError } from "./errors.ts";
 /** Segments joined by slashes, such as `gitcoin/passport_scores`; what `assetKey` has accepted. */
 export type AssetKey = string;
 
+/** A key as authors write it: a text, or its segments, each of them alone or several in a list. */
+export type KeyOption = string | readonly (string | readonly string[])[];
+
 const MAX_LENGTH = 200;
 const segment = /^[A-Za-z0-9_-]+$/;
 
 /**
- * The canonical key for `"gitcoin/passport_scores"` or `["gitcoin", "passport_scores"]`. Every segment is made of
+ * The canonical key for `"gitcoin/passport_scores"`, `["gitcoin", "passport_scores"]` or `[["gitcoin"], "passport_scores"]`. Every segment is made of
  * letters, digits, `_` and `-`, and the whole is at most 200 characters; otherwise throws `DefinitionError`.
  */
-export function assetKey(parts: string | readonly string[]): AssetKey {
-  const segments = typeof parts === "string" ? parts.split("/") : parts;
+export function assetKey(parts: KeyOption): AssetKey {
+  const segments: readonly string[] = typeof parts === "string" ? parts.split("/") : parts.flat();
   const key = segments.join("/");
   const shown = JSON.stringify(key.length > MAX_LENGTH ? `${key.slice(0, 40)}…` : key);
   if (segments.length === 0 || key === "") {

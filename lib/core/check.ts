@@ -7,7 +7,12 @@ import type { Branded } from "./definition.ts";
 import { durationMs } from "./duration.ts";
 import type { Duration } from "./duration.ts";
 import { DefinitionError } from "./errors.ts";
+import { columnsOf } from "./columns.ts";
 import type { CheckAnswer, CheckContext, CheckedRow, FunctionRule, TakenByCheck } from "./function-check.ts";
+import { columnNamed } from "./column-named.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, fields, flag, number, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { ResourceClients, ResourceMap } from "./resources.ts";
 import type { SqlTemplate } from "./sql.ts";
 import { checkIdentifier } from "./table.ts";
@@ -82,12 +87,39 @@ export interface FunctionCheckOptions<
   evaluate(context: CheckContext<CheckedRow<A>>, resources: ResourceClients<R>): CheckAnswer | Promise<CheckAnswer>;
 }
 
+const SETTINGS: Shape<keyof CheckSettings> = {
+  name: optional(text),
+  blocking: optional(flag),
+  severity: rules.severity,
+  description: optional(text),
+};
+const CUSTOM: Shape<keyof CustomCheckSettings> = {
+  ...withoutName(SETTINGS),
+  resources: rules.hands.resources,
+  schema: optional(rules.zodObject),
+};
+const BOUNDS = fields({ min: optional(number), max: optional(number) });
+const OPTIONS: Shape<keyof AssetCheckOptions | keyof FunctionCheckOptions> = {
+  ...SETTINGS,
+  name: text,
+  asset: rules.keyed,
+  sql: optional(rules.statement),
+  rowCount: optional(BOUNDS),
+  evaluate: optional(code),
+  resources: rules.hands.resources,
+};
+
+function withoutName({ name, ...rest }: typeof SETTINGS): Omit<typeof SETTINGS, "name"> {
+  return rest;
+}
+
 /** A check of an asset's rows, defined beside the asset or in another file. Throws `DefinitionError`. */
 export function assetCheck<A extends Checked, const R extends ResourceMap = None>(
   options: FunctionCheckOptions<A, R>,
 ): AssetCheckDefinition & TakenByCheck<R, CheckedRow<A>>;
 export function assetCheck(options: AssetCheckOptions): AssetCheckDefinition;
 export function assetCheck(options: AssetCheckOptions | FunctionCheckOptions): AssetCheckDefinition {
+  checkOptions(rules.nameIn("check", options), options, OPTIONS);
   const rule = ruleOf(options);
   return Object.freeze({
     [brand]: true as const,
@@ -166,7 +198,7 @@ export interface CustomCheckSettings<
 export const check = Object.freeze({
   /** Rows that the query returns are failures; the asset itself is referred to by its definition. */
   noRows: (name: string, sql: SqlTemplate, settings: CheckSettings = {}): InlineCheck =>
-    usual(name, { kind: "no-rows", sql }, settings),
+    usual(name, { kind: "no-rows", sql: statementOf(name, sql) }, settings),
   notNull: (columns: string | readonly string[], settings: CheckSettings = {}): InlineCheck =>
     usual(`not_null_${joined(columns)}`, { kind: "not-null", columns: columnsIn(columns) }, settings),
   unique: (columns: string | readonly string[], settings: CheckSettings = {}): InlineCheck =>
@@ -177,10 +209,12 @@ export const check = Object.freeze({
   /** `check.references("address", scores.asset, "address")`: the other asset must be a dependency. */
   references: (
     column: string,
-    asset: { readonly key: AssetKey },
+    asset: { readonly key: AssetKey; readonly schema?: z.ZodObject },
     to = column,
     settings: CheckSettings = {},
   ): InlineCheck => {
+    checkOptions(`check references_${column}`, { asset }, { asset: rules.keyed });
+    if (asset.schema !== undefined) columnNamed(asset.key, `references_${column}`, to, columnsOf(asset.schema));
     const rule = {
       kind: "references" as const,
       column: checkIdentifier(column, "column"),
@@ -203,14 +237,22 @@ export const check = Object.freeze({
     evaluate: (context: CheckContext<z.output<S>>, resources: ResourceClients<R>) => CheckAnswer | Promise<CheckAnswer>,
     settings: CustomCheckSettings<R, S> = {},
   ): InlineCheck & TakenByCheck<R, z.output<S>> => {
+    checkOptions(`check ${name}`, settings, CUSTOM);
+    checkOptions(`check ${name}`, { evaluate }, { evaluate: code });
     const { resources = {}, schema, ...rest } = settings;
     // The runtime hands in the rows of the schema and the clients that the resources describe; the types meet again there.
-    const code = evaluate as FunctionRule["evaluate"];
-    return usual(name, { kind: "function", resources, schema, evaluate: code }, rest);
+    const asked = evaluate as FunctionRule["evaluate"];
+    return usual(name, { kind: "function", resources, schema, evaluate: asked }, rest);
   },
 });
 
+function statementOf(name: string, sql: SqlTemplate): SqlTemplate {
+  checkOptions(`check ${name}`, { sql }, { sql: rules.statement });
+  return sql;
+}
+
 function usual(name: string, rule: CheckRule, settings: CheckSettings): InlineCheck {
+  checkOptions(`check ${name}`, settings, SETTINGS);
   const blocking = settings.blocking ?? settings.severity !== "warn";
   return inline({ name, ...settings, blocking, rule });
 }

@@ -11,18 +11,23 @@ import { DefinitionError } from "./errors.ts";
 import { isFactoryResponse } from "./factory-response.ts";
 import { assetGraph } from "./graph.ts";
 import { compileObjectSource } from "./object-source.ts";
+import { shown } from "./options.ts";
 
 /** A loaded module: `functions/gitcoin.ts` and what it exports, or the error that it threw. */
 export interface LoadedModule {
   readonly file: string;
   readonly exports?: Readonly<Record<string, unknown>>;
   readonly error?: unknown;
+  /** Where it threw, as people find it: `functions/gitcoin.ts:12:3 gitcoinScores`. Default: the file. */
+  readonly place?: string;
 }
 
 export interface Collected {
   readonly definitions: Definitions;
-  /** What is wrong, in the order of the modules. Nothing deploys while there is any. */
+  /** What is wrong, each in the order of the modules, and what keeps one from being loaded first. Nothing deploys while there is any. */
   readonly problems: readonly DefinitionError[];
+  /** Those of them that kept a module from being loaded: what it defines is not there. */
+  readonly broken?: readonly DefinitionError[];
 }
 
 /**
@@ -44,8 +49,20 @@ export function collectDefinitions(
     if (Array.isArray(value)) return value.forEach((item) => take(item, place));
     if (isDefinition(value)) return add(withName(value as Definition, place), place);
     if (!isFactoryResponse(value)) return;
-    const { assets, sensors = [], jobs = [], checks = [], alerts = [] } = value;
-    for (const part of [...assets, ...sensors, ...jobs, ...checks, ...alerts]) take(part, place);
+    const { asset, ...lists } = value;
+    for (const name of ["assets", "sensors", "jobs", "checks", "alerts"] as const) {
+      // Code without types may have put anything there.
+      const parts: unknown = lists[name];
+      if (Array.isArray(parts)) for (const part of parts) take(part, place);
+      else if (parts !== undefined)
+        problems.push(
+          new DefinitionError(`the ${name} of a factory response are no list, but ${shown(parts)}`, {
+            where: place,
+            remedy: "write […]",
+          }),
+        );
+    }
+    take(asset, place);
   };
   const add = (definition: Definition, place: string): void => {
     const name = nameOf(definition);
@@ -61,8 +78,9 @@ export function collectDefinitions(
     found.set(name, definition);
   };
 
+  const broken = modules.flatMap((module) => (module.error === undefined ? [] : moduleProblems(module)));
+  problems.push(...broken);
   for (const module of modules) {
-    if (module.error !== undefined) problems.push(moduleProblem(module));
     for (const [name, value] of Object.entries(module.exports ?? {})) take(value, `${module.file} ${name}`);
   }
 
@@ -77,7 +95,7 @@ export function collectDefinitions(
   const watchers = watchersOf(assets);
   const definitions: Definitions = { assets, sensors, jobs, checks, pools, alerts, graph, watchers, places };
   problems.push(...problemsOf(definitions), ...(part ? [] : alertProblems(definitions)));
-  return { definitions, problems };
+  return { definitions, problems, broken };
 }
 
 /** What was given no name has that of its export. */
@@ -96,13 +114,17 @@ function watchersOf(assets: Definitions["assets"]): Definitions["watchers"] {
   return watchers;
 }
 
-function moduleProblem(module: LoadedModule): DefinitionError {
-  const { error, file } = module;
-  const at = error instanceof DefinitionError && error.where !== undefined ? ` ${error.where}` : "";
-  const remedy = error instanceof DefinitionError && error.remedy !== undefined ? { remedy: error.remedy } : {};
-  return new DefinitionError(error instanceof Error ? error.message : String(error), {
-    where: `${file}${at}`,
-    cause: error,
-    ...remedy,
-  });
+function moduleProblems({ error, file, place = file }: LoadedModule): readonly DefinitionError[] {
+  if (!(error instanceof DefinitionError))
+    return [
+      new DefinitionError(error instanceof Error ? error.message : String(error), { where: place, cause: error }),
+    ];
+  return [error, ...error.others].map(
+    ({ message, where, remedy }) =>
+      new DefinitionError(message, {
+        where: where === undefined ? place : `${place} ${where}`,
+        cause: error,
+        ...(remedy === undefined ? {} : { remedy }),
+      }),
+  );
 }

@@ -38,11 +38,56 @@ export class DefinitionError extends Error {
   override readonly name: string = "DefinitionError";
   readonly where: string | undefined;
   readonly remedy: string | undefined;
-  constructor(message: string, options: { where?: string; remedy?: string; cause?: unknown } = {}) {
+  /** What else is wrong with the same definition: each is a problem of its own, and has no others. */
+  readonly others: readonly DefinitionError[];
+  constructor(
+    message: string,
+    options: { where?: string; remedy?: string; others?: readonly DefinitionError[]; cause?: unknown } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.where = options.where;
     this.remedy = options.remedy;
+    this.others = options.others ?? [];
   }
+}
+
+/** Throws what is wrong as one error, the first with the others; nothing for none. */
+export function throwAll(problems: readonly DefinitionError[]): void {
+  const [first, ...others] = problems;
+  if (first === undefined) return;
+  throw others.length === 0 ? first : retold(first, { where: first.where, others });
+}
+
+/**
+ * What `work` does. What it throws about a definition says whose it is: `who` comes before the place, unless the error names it
+ * already.
+ */
+export function within<T>(who: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DefinitionError) || isNamed(error, who)) throw error;
+    throw retold(error, {
+      where: error.where === undefined ? who : `${who}.${error.where}`,
+      others: error.others,
+    });
+  }
+}
+
+function isNamed({ where = "", message }: DefinitionError, who: string): boolean {
+  return where === who || where.startsWith(`${who}.`) || message.split(/[\s,:;()"]+/).includes(who);
+}
+
+function retold(
+  error: DefinitionError,
+  { where, others }: { where: string | undefined; others: readonly DefinitionError[] },
+): DefinitionError {
+  return new DefinitionError(error.message, {
+    ...(where === undefined ? {} : { where }),
+    ...(error.remedy === undefined ? {} : { remedy: error.remedy }),
+    others,
+    cause: error,
+  });
 }
 
 /** One line for people: what is wrong, without the stack. */
@@ -50,7 +95,7 @@ export function messageOf(error: unknown): string {
   if (error instanceof DefinitionError) {
     const place = error.where === undefined ? "" : `${error.where}: `;
     const remedy = error.remedy === undefined ? "" : ` (${error.remedy})`;
-    return oneLine(`${place}${error.message}${remedy}`);
+    return [oneLine(`${place}${error.message}${remedy}`), ...error.others.map(messageOf)].join("; ");
   }
   return oneLine(error instanceof Error ? error.message : String(error));
 }

@@ -5,16 +5,19 @@
 import type { z } from "zod";
 import type { AssetKey } from "./asset-key.ts";
 import type { InlineCheck } from "./check.ts";
+import { columnNamed } from "./column-named.ts";
 import { columnsOf } from "./columns.ts";
 import { customNeeds, PARQUET_FILES } from "./custom-io-manager.ts";
 import type { CustomIoManager } from "./custom-io-manager.ts";
 import { DefinitionError } from "./errors.ts";
 import { timePartitioningType } from "./interval.ts";
 import type { Need } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, oneOf, optional, text, texts } from "./options.ts";
+import type { Shape } from "./options.ts";
 import { parquetReadNeeds, parquetWriteNeeds } from "./parquet-files.ts";
 import type { ParquetFiles } from "./parquet-files.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
-import { didYouMean } from "./suggest.ts";
 import type { Column, ColumnType, TableRef, TimePartitioning } from "./table.ts";
 import { tableNamed } from "./target.ts";
 import type { Target } from "./target.ts";
@@ -50,10 +53,21 @@ export type StoreManager = CustomIoManager | ParquetFiles;
 
 export type IoManager<K extends string = string> = BigqueryTable<K> | StoreManager;
 
+const OPTIONS: Shape<keyof BigqueryTable> = {
+  // Of another one that is spread into the options.
+  kind: optional(oneOf(["bigquery-table"])),
+  table: optional(rules.table),
+  writeDisposition: optional(oneOf(["overwrite", "append"])),
+  partitionBy: optional(text),
+  clusterBy: optional(texts),
+  onInvalidRow: rules.invalidRow,
+};
+
 /** Rows into a table: streamed through Parquet files in a bucket, loaded by one job, audited, published atomically. */
 export function bigqueryTable<const K extends string = never>(
   options: BigqueryTableOptions<K> = {},
 ): BigqueryTable<NoInfer<K>> {
+  checkOptions("bigqueryTable", options, OPTIONS);
   return Object.freeze({ ...options, kind: "bigquery-table" as const, onInvalidRow: options.onInvalidRow ?? "fail" });
 }
 
@@ -169,18 +183,5 @@ export function checkPartitioning(
   throw new DefinitionError(`a table cannot be partitioned by ${by} of ${name}, which is ${mode} ${type}`, {
     where: "partitionBy",
     remedy: by === "HOUR" ? "use a timestamp" : "use a date or a timestamp",
-  });
-}
-
-export function columnNamed(key: AssetKey, where: string, name: string, columns: readonly Column[]): Column {
-  const found = columns.find((column) => column.name.toLowerCase() === name.toLowerCase());
-  if (found !== undefined) return found;
-  const remedy = didYouMean(
-    name,
-    columns.map((column) => column.name),
-  );
-  throw new DefinitionError(`the schema of ${key} has no column ${JSON.stringify(name)}`, {
-    where,
-    ...(remedy === undefined ? {} : { remedy }),
   });
 }

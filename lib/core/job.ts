@@ -6,6 +6,9 @@ import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } 
 import type { Metadata } from "./events.ts";
 import type { MultiDefinition } from "./multi-asset.ts";
 import type { Need } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import { poolNameOf } from "./pool.ts";
 import type { PoolDefinition } from "./pool.ts";
 import { checkRetry } from "./retry.ts";
@@ -46,10 +49,21 @@ export interface TypedJob<R extends ResourceMap, C extends z.ZodObject> extends 
   readonly takes?: { readonly resources: R; readonly config: C };
 }
 
-/** Defines a job. Throws `DefinitionError` for a bad name. */
+const OPTIONS: Shape<keyof JobOptions<ResourceMap, z.ZodObject>> = {
+  name: text,
+  description: optional(text),
+  resources: rules.hands.resources,
+  config: rules.work.config,
+  retry: rules.work.retry,
+  pool: rules.work.pool,
+  run: code,
+};
+
+/** Defines a job. Throws `DefinitionError` for a bad name, and for an unknown option or one of another type. */
 export function job<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: JobOptions<R, C>,
 ): TypedJob<R, C> {
+  checkOptions(rules.nameIn("job", options), options, OPTIONS);
   const { run, pool, ...rest } = options;
   return Object.freeze({
     ...rest,

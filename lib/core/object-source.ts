@@ -2,7 +2,7 @@
  * The objects that an asset is loaded from, as plain data: it sits in the manifest, so that the bucket's router can
  * route a notification without loading the asset.
  */
-import { DefinitionError } from "./errors.ts";
+import { checkBucket } from "./bucket.ts";
 import { compileFilePattern } from "./file-pattern.ts";
 import type { Completeness, FilePattern } from "./file-pattern.ts";
 import type { Interval, Window } from "./interval.ts";
@@ -44,20 +44,4 @@ export function routeObject(matcher: ObjectMatcher, name: string): Routed {
   if (marker.kind === "refused") return marker;
   const match = matcher.pattern.match(name);
   return match.kind === "match" ? { kind: "partition", window: match.window, role: "data" } : match;
-}
-
-/** Cloud Storage's rules for bucket names. Returns the name, or throws `DefinitionError`. */
-export function checkBucket(bucket: string): string {
-  const legal =
-    /^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?$/.test(bucket) &&
-    bucket.length >= 3 &&
-    bucket.length <= (bucket.includes(".") ? 222 : 63) &&
-    bucket.split(".").every((part) => part.length >= 1 && part.length <= 63 && !/^-|-$/.test(part)) &&
-    !/^\d+\.\d+\.\d+\.\d+$/.test(bucket) &&
-    !bucket.startsWith("goog") &&
-    !bucket.includes("google");
-  if (legal) return bucket;
-  throw new DefinitionError(`${JSON.stringify(bucket.slice(0, 80))} is not a legal bucket name`, {
-    remedy: "use 3 to 63 lower-case letters, digits, -, _ and dots, beginning and ending with a letter or digit",
-  });
 }

@@ -3,10 +3,14 @@
  * client behind it when a run starts. `T` is what `materialize`, `run` or `evaluate` receives.
  */
 import type { AssetKey } from "./asset-key.ts";
+import { checkBucket } from "./bucket.ts";
 import type { Log } from "./definition.ts";
 import { DefinitionError } from "./errors.ts";
 import type { FileFormat, LoadOptions } from "./load.ts";
 import type { Need, ObjectLocation } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, isRecord, list, number, optional, shown } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { Column } from "./table.ts";
 import type { SqlTemplate } from "./sql.ts";
 
@@ -116,11 +120,14 @@ export interface LoadedObjects {
   deleteLoaded(request: CleanUpRequest): Promise<CleanUpReport>;
 }
 
+const LIMITS: Shape<keyof StatementLimits> = { maximumBytesBilled: optional(number) };
+
 /**
  * The warehouse. The asset's own target and its declared upstreams are implied. The limit holds for each statement that sets
  * none of its own. Throws `DefinitionError` for a limit that is no positive whole number.
  */
 export function bigquery(limits: StatementLimits = {}): ResourceDefinition<BigQueryResource> {
+  checkOptions("bigquery", limits, LIMITS);
   const { maximumBytesBilled: limit } = limits;
   if (limit !== undefined && !(Number.isSafeInteger(limit) && limit > 0))
     throw new DefinitionError(`maximumBytesBilled is ${limit}`, { remedy: "give a positive whole number of bytes" });
@@ -147,6 +154,11 @@ export const gcs = Object.freeze({
   /** Deletion of loaded objects below `gs://bucket/prefix`, on behalf of the asset that loads them. */
   delete(uri: `gs://${string}`, asset: { readonly key: AssetKey }): ResourceDefinition<LoadedObjects> {
     const location = parseLocation(uri);
+    if (!isRecord(asset) || typeof asset.key !== "string")
+      throw new DefinitionError(`${uri} is not said to be loaded by any asset`, {
+        where: "gcs.delete",
+        remedy: "name the asset whose loaded objects may go: gcs.delete(uri, asset)",
+      });
     return {
       kind: "clean-up",
       location,
@@ -158,8 +170,8 @@ export const gcs = Object.freeze({
 
 /** A secret's latest version, as a string, read when a run starts and redacted wherever Sluice writes text. */
 export function secret(name: string): ResourceDefinition<string> {
-  if (!/^[A-Za-z0-9_-]{1,255}$/.test(name)) {
-    throw new DefinitionError(`the secret name ${JSON.stringify(name)} is not legal`, {
+  if (typeof name !== "string" || !/^[A-Za-z0-9_-]{1,255}$/.test(name)) {
+    throw new DefinitionError(`the secret name ${shown(name)} is not legal`, {
       remedy: "use letters, digits, _ and -",
     });
   }
@@ -185,18 +197,21 @@ export interface ResourceOptions<T> {
   create(context: ResourceContext): T | Promise<T>;
 }
 
-/** A client of the author's own, declared like any other resource. */
+const OPTIONS: Shape<keyof ResourceOptions<unknown>> = { needs: optional(list(rules.need, "needs")), create: code };
+
+/** A client of the author's own, declared like any other resource. Throws `DefinitionError` for options that cannot be. */
 export function resource<T>(options: ResourceOptions<T>): ResourceDefinition<T> {
+  checkOptions("resource", options, OPTIONS);
   return { kind: "custom", needs: options.needs ?? [], create: (context) => options.create(context) };
 }
 
-/** Takes `gs://bucket/prefix` apart; the prefix may be empty. */
+/** Takes `gs://bucket/prefix` apart; the prefix may be empty. Throws `DefinitionError` for another text, and an illegal bucket. */
 export function parseLocation(uri: string): ObjectLocation {
-  const match = /^gs:\/\/([a-z0-9][a-z0-9._-]{1,220})(?:\/(.*))?$/s.exec(uri);
+  const match = /^gs:\/\/([^/]+)(?:\/(.*))?$/s.exec(typeof uri === "string" ? uri : "");
   if (match?.[1] === undefined) {
-    throw new DefinitionError(`${JSON.stringify(uri)} is not a bucket location`, {
+    throw new DefinitionError(`${shown(uri)} is not a bucket location`, {
       remedy: "write gs://bucket/prefix",
     });
   }
-  return { bucket: match[1], prefix: match[2] ?? "" };
+  return { bucket: checkBucket(match[1]), prefix: match[2] ?? "" };
 }

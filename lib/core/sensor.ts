@@ -4,10 +4,13 @@ import { checkName, topicOf } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
 import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap } from "./definition.ts";
-import { DefinitionError } from "./errors.ts";
+import { DefinitionError, within } from "./errors.ts";
 import type { JobDefinition } from "./job.ts";
 import type { Need } from "./needs.ts";
-import { checkBucket } from "./object-source.ts";
+import { checkBucket } from "./bucket.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, oneOf, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { Partition } from "./partitions.ts";
 
 export type SensorStatus = "running" | "stopped";
@@ -125,10 +128,28 @@ export interface TypedSensor<
   readonly takes?: { readonly told: N; readonly resources: R; readonly config: C };
 }
 
+type Any = z.ZodObject;
+const COMMON: Shape<keyof Common<ResourceMap, Any> | "evaluate"> = {
+  name: text,
+  description: optional(text),
+  defaultStatus: optional(oneOf(["running", "stopped"])),
+  resources: rules.hands.resources,
+  job: optional(rules.definition("job")),
+  target: optional(rules.keyed),
+  evaluate: code,
+};
+const ASSET_SENSOR: Shape<keyof AssetSensorOptions<ResourceMap, Any>> = { ...COMMON, asset: rules.keyed };
+const OBJECT_SENSOR: Shape<keyof ObjectSensorOptions<ResourceMap, Any>> = {
+  ...COMMON,
+  bucket: text,
+  prefix: optional(text),
+};
+
 /** A sensor that is told of every materialization of an asset, each once. Throws `DefinitionError`. */
 export function assetSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: AssetSensorOptions<R, C>,
 ): TypedSensor<"event", R, C> {
+  checkOptions(rules.nameIn("sensor", options), options, ASSET_SENSOR);
   return define(options, { kind: "asset", asset: options.asset.key });
 }
 
@@ -136,7 +157,10 @@ export function assetSensor<const R extends ResourceMap = Record<never, never>, 
 export function objectSensor<const R extends ResourceMap = Record<never, never>, C extends z.ZodObject = z.ZodObject>(
   options: ObjectSensorOptions<R, C>,
 ): TypedSensor<"object", R, C> {
-  return define(options, { kind: "objects", bucket: checkBucket(options.bucket), prefix: options.prefix ?? "" });
+  const who = rules.nameIn("sensor", options);
+  checkOptions(who, options, OBJECT_SENSOR);
+  const bucket = within(who, () => checkBucket(options.bucket));
+  return define(options, { kind: "objects", bucket, prefix: options.prefix ?? "" });
 }
 
 function define<R extends ResourceMap, C extends z.ZodObject>(

@@ -6,18 +6,21 @@ import { z } from "zod";
 import { refuseBlocking } from "./asset.ts";
 import type { AssetDefinition, ConfigOf } from "./asset.ts";
 import { assetKey } from "./asset-key.ts";
-import type { AssetKey } from "./asset-key.ts";
+import type { AssetKey, KeyOption } from "./asset-key.ts";
 import type { AutomationCondition, ScheduleCondition } from "./automation.ts";
 import type { InlineCheck } from "./check.ts";
 import { needsOfCheck } from "./check-needs.ts";
 import { brand } from "./definition.ts";
 import type { BaseContext, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
-import { DefinitionError, PermanentError } from "./errors.ts";
+import { DefinitionError, PermanentError, within } from "./errors.ts";
 import type { Metadata } from "./events.ts";
 import type { FreshnessPolicy } from "./freshness.ts";
 import { checkFreshness } from "./freshness.ts";
 import { timePartitioningType } from "./interval.ts";
 import type { Need } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
 import { previousKeysOf } from "./previous-keys.ts";
 import { checkRetry } from "./retry.ts";
@@ -31,7 +34,7 @@ type None = Record<never, never>;
 
 interface CommonOptions<S extends Schema> {
   /** `"crm/accounts"`, or its segments. */
-  readonly key: string | readonly string[];
+  readonly key: KeyOption;
   /** What it was called before, the oldest name first. */
   readonly previousKeys?: readonly string[];
   readonly description?: string;
@@ -62,13 +65,26 @@ export const reportSchema = z.strictObject({
   metadata: z.record(z.string(), z.json()).optional(),
 });
 
+const EXTERNAL: Shape<keyof ExternalAssetOptions> = {
+  ...rules.about,
+  schema: optional(rules.zodObject),
+  table: rules.table,
+  partitions: rules.work.partitions,
+  partitionBy: optional(text),
+};
+
 /**
  * A table made elsewhere. A message on its topic, or `sluice report`, says that there is new data in it: that is recorded as a
  * materialization, and what depends on it follows. Throws `DefinitionError` for bad names and for a blocking check.
  */
 export function externalAsset<S extends Schema = Schema>(options: ExternalAssetOptions<S>): AssetDefinition<S> {
-  const { partitions, partitionBy } = options;
+  checkOptions(rules.assetName(options), options, EXTERNAL);
   const key = assetKey(options.key);
+  return within(key, () => externalDefinition(key, options));
+}
+
+function externalDefinition<S extends Schema>(key: AssetKey, options: ExternalAssetOptions<S>): AssetDefinition<S> {
+  const { partitions, partitionBy } = options;
   const table = tableNamed(options.table, key, "");
   if (partitionBy !== undefined && partitions?.kind !== "time") {
     throw new DefinitionError(`${key} is told apart by ${partitionBy} but has no time partitions`, {
@@ -131,6 +147,17 @@ export interface ObservableSourceOptions<
   observe(context: ObserveContext<ConfigOf<C>>, resources: ResourceClients<R>): Promise<Observation | undefined>;
 }
 
+const SOURCE: Shape<keyof ObservableSourceOptions> = {
+  ...rules.about,
+  schema: optional(rules.zodObject),
+  table: optional(rules.table),
+  resources: rules.hands.resources,
+  config: rules.work.config,
+  automation: rules.work.automation,
+  retry: rules.work.retry,
+  observe: code,
+};
+
 /**
  * Something outside that code can look at. A version that differs from the last one is recorded, and what depends on the
  * source follows; an equal one ends the run as `unchanged`. Throws `DefinitionError` for a bad key or table, a blocking check, and
@@ -141,7 +168,15 @@ export function observableSource<
   C extends Config = undefined,
   S extends Schema = Schema,
 >(options: ObservableSourceOptions<R, C, S>): AssetDefinition<S> {
+  checkOptions(rules.assetName(options), options, SOURCE);
   const key = assetKey(options.key);
+  return within(key, () => sourceDefinition(key, options));
+}
+
+function sourceDefinition<R extends ResourceMap, C extends Config, S extends Schema>(
+  key: AssetKey,
+  options: ObservableSourceOptions<R, C, S>,
+): AssetDefinition<S> {
   const target: Target | undefined =
     options.table === undefined ? undefined : { table: tableNamed(options.table, key, ""), slot: "table" };
   const { table: _, automation, config, retry = {}, observe, ...rest } = options;

@@ -8,10 +8,14 @@ import type { AssetDefinition } from "../core/asset.ts";
 import { onInterval } from "../core/automation.ts";
 import { assetCheck, inline } from "../core/check.ts";
 import type { AssetCheckDefinition, InlineCheck } from "../core/check.ts";
-import { DefinitionError } from "../core/errors.ts";
+import { DefinitionError, throwAll, within } from "../core/errors.ts";
 import type { Metadata } from "../core/events.ts";
 import { canonicalJson, shortHash } from "../core/hash.ts";
 import { timePartitioningType } from "../core/interval.ts";
+import { about, assetName, work } from "../core/option-rules.ts";
+import { checkOptions, isRecord, problemsOf } from "../core/options.ts";
+import type { Shape } from "../core/options.ts";
+import { readConfig } from "../core/read-config.ts";
 import { job } from "../core/job.ts";
 import type { JobDefinition } from "../core/job.ts";
 import type { Partition } from "../core/partitions.ts";
@@ -20,7 +24,6 @@ import { bigquery, gcs } from "../core/resources.ts";
 import type { CleanUpReport } from "../core/resources.ts";
 import { assetSensor, skip } from "../core/sensor.ts";
 import type { SensorDefinition } from "../core/sensor.ts";
-import { didYouMean } from "../core/suggest.ts";
 import type { Target } from "../core/target.ts";
 
 /** Overwrite: the newest interval is the table. Incremental: every interval is one partition of it. */
@@ -28,6 +31,7 @@ export const SourceMode = Object.freeze({ Overwrite: "overwrite", Incremental: "
 export type SourceMode = (typeof SourceMode)[keyof typeof SourceMode];
 
 const name = z.string().min(1);
+const DAYS = "expected number ≥ 1";
 const csvOptions = z.strictObject({
   fieldDelimiter: z.string().length(1).optional(),
   skipLeadingRows: z.int().min(0).optional(),
@@ -56,7 +60,7 @@ export const intervalGcsConfig = z.strictObject({
   interval: z.enum(["hourly", "daily", "weekly", "monthly"]),
   mode: z.enum(["overwrite", "incremental"]),
   /** Objects and raw tables of intervals older than this, counted back from the newest, may be cleaned up. */
-  retentionDays: z.int().min(1),
+  retentionDays: z.int(DAYS).min(1, DAYS),
   format: z.enum(["PARQUET", "CSV", "NEWLINE_DELIMITED_JSON", "AVRO", "ORC"]),
   csv: csvOptions.optional(),
   /** Bad rows that a load may drop before it fails. Default 0. */
@@ -86,7 +90,7 @@ export const intervalGcsConfig = z.strictObject({
 
 type Checked = z.output<typeof intervalGcsConfig>;
 
-/** The asset's options that the factory leaves to its caller. */
+/** Those of the asset's options that the factory leaves to its caller, and their names. */
 export type PassedOptions = Pick<
   Parameters<typeof asset>[0],
   | "description"
@@ -109,6 +113,16 @@ export type IntervalGcsAsset<S extends z.ZodObject = z.ZodObject> = Omit<Checked
   readonly schema?: S | undefined;
 };
 
+const { key: _, ...own } = about;
+const PASSED: Shape<keyof PassedOptions> = {
+  ...own,
+  retry: work.retry,
+  pool: work.pool,
+  maxEventAge: work.maxEventAge,
+  codeVersion: work.codeVersion,
+  deps: work.deps,
+};
+
 /** `S`: the schema of the table's rows, for those who take them as an input. */
 export interface IntervalGcsResponse<S extends z.ZodObject = z.ZodObject> {
   readonly asset: AssetDefinition<S>;
@@ -119,13 +133,19 @@ export interface IntervalGcsResponse<S extends z.ZodObject = z.ZodObject> {
 }
 
 /**
- * The interval import. Throws `DefinitionError` that names the field: an unknown or missing one, an illegal table name, a
- * pattern that is no RE2, lacks its group, or can match several names of an interval without a completeness rule.
+ * The interval import. Throws `DefinitionError` that names the asset and the field: all unknown, missing and wrong ones, or an
+ * illegal table name or bucket, a pattern that is no RE2, lacks its group, or can match several names of an interval without a
+ * completeness rule.
  */
 export function intervalGcsImportAsset<S extends z.ZodObject = z.ZodObject>(
   options: IntervalGcsAsset<S>,
 ): IntervalGcsResponse<S> {
-  const config = parseConfig(options);
+  const who = nameOf(options);
+  const config = parseConfig(who, options);
+  return within(who, () => responseOf(config, options));
+}
+
+function responseOf<S extends z.ZodObject>(config: Checked, options: IntervalGcsAsset<S>): IntervalGcsResponse<S> {
   const { interval } = config;
   const source = {
     bucket: config.bucketName,
@@ -210,25 +230,23 @@ export function pastRetention(partition: Partition, retentionDays: number): stri
   return before < Date.UTC(1000, 0, 1) ? undefined : new Date(before).toISOString().slice(0, 10);
 }
 
-function parseConfig(options: IntervalGcsAsset): Checked {
-  const parsed = intervalGcsConfig.safeParse(options);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  const path = issue?.path.map(String) ?? [];
-  if (issue?.code === "unrecognized_keys") {
-    const wrong = issue.keys[0] ?? "";
-    const known = path[0] === "csv" ? csvOptions.shape : intervalGcsConfig.shape;
-    const remedy = didYouMean(wrong, Object.keys(known));
-    throw new DefinitionError(`unknown option ${JSON.stringify(wrong)}`, {
-      where: [...path, wrong].join("."),
-      ...(remedy === undefined ? {} : { remedy }),
-    });
+/** The key, as far as it can be told before the rest is known to be right. */
+function nameOf(options: unknown): string {
+  const { keyPrefix, name } = isRecord(options) ? options : {};
+  const known = (typeof keyPrefix === "string" || Array.isArray(keyPrefix)) && typeof name === "string";
+  return known ? assetName({ key: [keyPrefix, name] }) : "intervalGcsImportAsset";
+}
+
+function parseConfig(who: string, options: IntervalGcsAsset): Checked {
+  const { faults, data } = readConfig(intervalGcsConfig, options, "option");
+  if (faults !== undefined) {
+    const remedy = 'give { marker: "_SUCCESS" }, { count: 4 } or { settle: "10m" }';
+    const told = faults.map((fault) => (fault.path.startsWith("complete") ? { ...fault, remedy } : fault));
+    throwAll(problemsOf(who, told));
+    throw new DefinitionError("the configuration is not valid", { where: who });
   }
-  const remedy = path[0] === "complete" ? 'give { marker: "_SUCCESS" }, { count: 4 } or { settle: "10m" }' : undefined;
-  throw new DefinitionError(issue?.message ?? "the configuration is not valid", {
-    ...(path.length === 0 ? {} : { where: path.join(".") }),
-    ...(remedy === undefined ? {} : { remedy }),
-  });
+  checkOptions(`${who}.asset`, options.asset ?? {}, PASSED);
+  return data;
 }
 
 function targetOf(config: Checked): Target {

@@ -84,7 +84,7 @@ test("a partition is there exactly when there are partitions; config is the sche
   // @ts-expect-error: what is returned is metadata, a data version, or nothing
   asset({ key: "x", materialize: async () => ({ rows: 1 }) });
   // @ts-expect-error: an asset does something
-  assert.doesNotThrow(() => asset({ key: "x" }));
+  assert.throws(() => asset({ key: "x" }), /expected a function, but there is none/);
 });
 
 test("resources have the types of their clients, by the names that they are given", () => {

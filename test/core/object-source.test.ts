@@ -1,7 +1,8 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { DefinitionError } from "../../lib/core/errors.ts";
-import { checkBucket, compileObjectSource, routeObject } from "../../lib/core/object-source.ts";
+import { checkBucket } from "../../lib/core/bucket.ts";
+import { compileObjectSource, routeObject } from "../../lib/core/object-source.ts";
 
 const source = {
   bucket: "oso-dataset-transfer-bucket",

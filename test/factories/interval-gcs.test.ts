@@ -194,7 +194,7 @@ test("a column that partitions the table", async (t) => {
       assert.deepEqual(info?.partitioning, { type, column: "happened" });
       await platform.put(`gs://drops/days/${name}`, await duck.file(`SELECT ${late} AS happened, 2 AS n`));
       await platform.quiet();
-      assert.match((await linesOf(platform))[0] ?? "", /^check-failed: .*rows_in_interval: 1 rows/);
+      assert.match((await linesOf(platform))[0] ?? "", /^check-failed: .*rows_in_interval: 1 row,/);
       assert.deepEqual(await shown(platform), [1]);
     });
   }
@@ -211,7 +211,7 @@ test("a column that partitions the table", async (t) => {
     await platform.quiet();
     assert.deepEqual(await shown(platform), [1]);
     assert.deepEqual(await linesOf(platform), [
-      'check-failed: not published, blocking check failed: rows_in_interval: 1 rows, such as {"happened":"2024-05-08"}; correct the data, or the check',
+      'check-failed: not published, blocking check failed: rows_in_interval: 1 row, such as {"happened":"2024-05-08"}; correct the data, or the check',
     ]);
     assert.deepEqual(await platform.leftovers(), []);
   });
