@@ -4,6 +4,7 @@ import { planQuota } from "../core/backfill-quota.ts";
 import type { QuotaPlan } from "../core/backfill-quota.ts";
 import type { BackfillChoice } from "../core/documents.ts";
 import { checkBegun, partitionSpan } from "../core/partition-span.ts";
+import { singleSpan } from "../core/single-run.ts";
 import { countOthers, countWanted } from "../runtime/backfill-look.ts";
 import type { AssetEntry } from "./catalog.ts";
 import { withPreviousNames } from "./previous-names.ts";
@@ -18,6 +19,7 @@ export interface PlanOptions {
   readonly which: BackfillChoice;
   readonly maxConcurrent?: number;
   readonly perDay?: number;
+  readonly singleRun?: true;
 }
 
 export interface BackfillPlan {
@@ -25,6 +27,8 @@ export interface BackfillPlan {
   /** Partitions of the range. */
   readonly total: number;
   readonly requests: number;
+  /** One run would make them all. */
+  readonly singleRun?: true;
   readonly first?: string;
   readonly last?: string;
   readonly maxConcurrent: number;
@@ -52,16 +56,20 @@ export async function planBackfill(
   const named = withPreviousNames(store, [asset]);
   const range = { store: named, asset: key, partitions, span, which: options.which };
   const { wanted: requests, ...ends } = await countWanted(range);
+  const taken =
+    options.singleRun === true ? singleSpan(asset, partitions, options, { wanted: requests, ...ends }) : undefined;
+  if (typeof taken === "string") throw new UsageError(taken);
+  const single = taken === undefined ? {} : { singleRun: true as const };
   const others = await countOthers(range, MANY);
   const quota = planQuota(asset, { from: span.from, to: span.to, requests, others, perDay: options.perDay });
   const maxConcurrent = options.maxConcurrent ?? usualConcurrency(asset);
   const runMs = await usualRunMs(store, key);
   const spread = options.perDay === undefined ? 0 : (quota.days - 1) * DAY_MS;
   const estimate =
-    runMs === undefined
+    runMs === undefined || options.singleRun === true
       ? {}
       : { estimateMs: Math.max(spread, (runMs * requests) / Math.min(maxConcurrent, requests || 1)) };
-  return { asset: key, total: span.total, requests, ...ends, maxConcurrent, quota, ...estimate };
+  return { asset: key, total: span.total, requests, ...single, ...ends, maxConcurrent, quota, ...estimate };
 }
 
 async function usualRunMs(store: ReadableStore, name: string): Promise<number | undefined> {
@@ -71,15 +79,16 @@ async function usualRunMs(store: ReadableStore, name: string): Promise<number | 
 }
 
 export function printPlan(shell: Shell, plan: BackfillPlan): void {
-  const { total, requests, first, last, maxConcurrent, quota, estimateMs } = plan;
+  const { total, requests, singleRun, first, last, maxConcurrent, quota, estimateMs } = plan;
   const { jobs, perDay, days, tooManyPartitions, tooManyPerDay } = quota;
   const range = first === undefined ? "" : first === last ? `: ${first}` : `: ${first} to ${last ?? ""}`;
+  const whyNoEstimate = singleRun === true ? "no run has made them at once" : "it has no runs to go by";
   const rows: (readonly [string, string])[] = [
     ["would request", `${countText(requests, "partition")}${range}`],
     ["would pass over", countText(total - requests, "partition")],
-    ["at a time", String(maxConcurrent)],
+    singleRun === true ? ["runs", "1, which makes all of them"] : ["at a time", String(maxConcurrent)],
     ["warehouse jobs", jobs === 0 ? "those that its code runs" : `${jobs.toLocaleString("en")} or more`],
-    ["estimate", estimateMs === undefined ? "none: it has no runs to go by" : `about ${durationText(estimateMs)}`],
+    ["estimate", estimateMs === undefined ? `none: ${whyNoEstimate}` : `about ${durationText(estimateMs)}`],
   ];
   if (perDay !== undefined) {
     rows.push([

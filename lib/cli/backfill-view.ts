@@ -10,7 +10,7 @@ import { countText, durationText } from "./tables.ts";
 import type { Workbench } from "./workbench.ts";
 
 /** Partitions that nothing is left to do about. */
-export function doneOf({ counts }: BackfillDocument): number {
+export function doneOf({ counts }: Pick<BackfillDocument, "counts">): number {
   return counts.passedOver + endedRuns(counts);
 }
 
@@ -29,6 +29,16 @@ export function progressText(backfill: BackfillDocument, now: number): string {
   const left = remainingMs(backfill, now);
   const time = endedAt !== undefined || status !== "running" ? "" : `; ${leftText(left)}`;
   return `${done.toLocaleString("en")} of ${countText(total, "partition")} (${percent} %): ${parts.join(", ")}${time}`;
+}
+
+const BAR = { most: 40, full: "█", empty: "░" } as const;
+
+/** The progress as a bar that fits into a terminal so wide: `████████████░░░░░░░░░░░░░░░░░░ 41 %`. Full only when all is done. */
+export function barText(backfill: Pick<BackfillDocument, "counts" | "total">, columns: number): string {
+  const done = doneOf(backfill);
+  const width = Math.max(1, Math.min(BAR.most, columns - 6));
+  const full = Math.min(width, Math.floor((done / backfill.total) * width));
+  return `${BAR.full.repeat(full)}${BAR.empty.repeat(width - full)} ${Math.floor((done / backfill.total) * 100)} %`;
 }
 
 function part(count: number, what: string): readonly string[] {
@@ -50,6 +60,7 @@ export function backfillResult(backfill: BackfillDocument, now: number): object 
     from,
     to,
     which,
+    ...(backfill.singleRun === undefined ? {} : { singleRun: true }),
     status,
     ...(reason === undefined ? {} : { reason }),
     total,

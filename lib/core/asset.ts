@@ -1,7 +1,7 @@
 /** The asset: data that some code can bring up to date, one partition at a time. */
 import type { z } from "zod";
 import { assetKey } from "./asset-key.ts";
-import type { AssetKey } from "./asset-key.ts";
+import type { AssetKey, KeyOption } from "./asset-key.ts";
 import type { AutomationCondition } from "./automation.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 import type { AssetCheckDefinition, InlineCheck } from "./check.ts";
@@ -9,8 +9,9 @@ import { brand } from "./definition.ts";
 import type { BaseContext, Branded, ResourceClients, ResourceMap, RetryPolicy } from "./definition.ts";
 import { dependencies, inputKeys, inputNeeds } from "./asset-inputs.ts";
 import type { AssetLike, Dependency, InputMap, InputStreams } from "./asset-inputs.ts";
+import { needsOf } from "./asset-needs.ts";
 import type { Duration } from "./duration.ts";
-import { DefinitionError } from "./errors.ts";
+import { DefinitionError, within } from "./errors.ts";
 import { checkMaxEventAge } from "./event-age.ts";
 import type { InputObject } from "./documents.ts";
 import { checkFreshness } from "./freshness.ts";
@@ -18,22 +19,26 @@ import type { FreshnessPolicy } from "./freshness.ts";
 import type { Metadata } from "./events.ts";
 import { needsOfCheck, requireNoTable } from "./check-needs.ts";
 import { columnsOf } from "./columns.ts";
-import { checkCheckedColumns, managerNeeds, storedTarget } from "./io-manager.ts";
+import { checkCheckedColumns, storedTarget } from "./io-manager.ts";
 import type { IoManager } from "./io-manager.ts";
 import type { Need } from "./needs.ts";
 import { compileObjectSource } from "./object-source.ts";
 import type { ObjectSource } from "./object-source.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, optional } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { RowPlan } from "./row-plan.ts";
 import type { PartitionMapping } from "./partition-mapping.ts";
-import type { Partition, PartitionsDefinition } from "./partitions.ts";
+import type { Partition, PartitionRange, PartitionsDefinition } from "./partitions.ts";
 import { poolNameOf } from "./pool.ts";
 import type { PoolDefinition } from "./pool.ts";
 import { originOf, previousKeysOf } from "./previous-keys.ts";
 import { checkRetry } from "./retry.ts";
+import { checkTakesRange } from "./single-run.ts";
 import type { Observe } from "./source.ts";
 import type { SqlTemplate } from "./sql.ts";
 import type { TableRef } from "./table.ts";
-import { checkTarget, impliedChecks, targetNeeds, targetOf } from "./target.ts";
+import { checkTarget, impliedChecks, targetOf } from "./target.ts";
 import type { Target, TargetOption } from "./target.ts";
 
 export { dependsOn } from "./asset-inputs.ts";
@@ -48,7 +53,10 @@ export interface Retention {
 
 export interface MaterializeContext<C, P> extends BaseContext {
   readonly asset: AssetKey;
+  /** Not there (reading it throws `PermanentError`) in a run that makes several partitions. */
   readonly partition: P;
+  /** What this run is to make: its partition alone, but in a backfill's single run. */
+  readonly partitionRange: P extends undefined ? undefined : PartitionRange;
   readonly config: C;
   /** The staging table of this run; `undefined` for an asset without a target, or with an I/O manager, which fills its own. */
   readonly target: TableRef | undefined;
@@ -96,8 +104,8 @@ type Partitions = PartitionsDefinition | undefined;
 
 /** What both kinds of assets say of themselves. */
 export interface CommonOptions<R extends ResourceMap, C extends Config, P extends Partitions, I extends InputMap> {
-  /** `"gitcoin/passport_scores"`, or its segments. */
-  readonly key: string | readonly string[];
+  /** `"gitcoin/passport_scores"`, or its segments, where a list of segments counts as well as one. */
+  readonly key: KeyOption;
   /**
    * What the asset was called before, the oldest name first; keep them for ever. It takes over all that was known of it, and
    * a table that follows from the key follows from the oldest one, so that the data stays where it is.
@@ -149,6 +157,11 @@ export interface AssetOptions<
   /** The columns that readers may rely on. */
   readonly schema?: S;
   readonly ioManager?: undefined;
+  /**
+   * `"single-run"`: the code makes all of `context.partitionRange`, so that `sluice backfill --single-run` can hand it a whole
+   * range at once. Only for partitioned assets that keep no table, and take neither a source nor inputs.
+   */
+  readonly backfill?: "single-run";
   materialize(
     context: MaterializeContext<ConfigOf<C>, PartitionOf<P>>,
     resources: ResourceClients<R> & InputStreams<I>,
@@ -216,6 +229,8 @@ export interface AssetDefinition<S extends Schema = Schema> extends Branded<"ass
   readonly pool?: string;
   readonly freshness?: FreshnessPolicy;
   readonly maxEventAge?: Duration;
+  /** The code takes a whole range of partitions in one run, if a backfill asks for that. */
+  readonly backfill?: "single-run" | undefined;
   readonly codeVersion?: string;
   materialize(
     context: MaterializeContext<never, never>,
@@ -235,9 +250,26 @@ export interface TypedAsset<
   readonly takes?: { readonly resources: R; readonly config: C; readonly partitions: P; readonly inputs: I };
 }
 
+type Known<O> = O extends unknown ? keyof O : never;
+type Any<O extends "asset" | "rows"> = O extends "asset"
+  ? AssetOptions<ResourceMap, Config, Partitions, InputMap>
+  : RowsOptions<ResourceMap, Config, Partitions, InputMap, Schema>;
+
+const OPTIONS: Shape<Known<Any<"asset"> | Any<"rows">>> = {
+  ...rules.about,
+  ...rules.work,
+  ...rules.hands,
+  source: optional(rules.source),
+  retention: optional(rules.retention),
+  target: optional(rules.target),
+  schema: optional(rules.zodObject),
+  ioManager: optional(rules.ioManager),
+  backfill: optional(rules.backfill),
+};
+
 /**
  * Defines an asset. With an I/O manager its code yields rows, else it works by its resources. Throws `DefinitionError` for
- * a bad key, table, pattern, schema or an impossible combination.
+ * an unknown option or one of another type, a bad key, table, pattern, schema or an impossible combination.
  */
 export function asset<
   S extends Schema,
@@ -254,6 +286,7 @@ export function asset<
   S extends Schema = Schema,
 >(options: AssetOptions<R, C, P, I, S>): TypedAsset<S, R, C, P, I>;
 export function asset(options: unknown): AssetDefinition {
+  checkOptions(rules.assetName(options), options, OPTIONS);
   // One of the two kinds above, seen without their type parameters.
   return defineAsset(options as AnyOptions);
 }
@@ -261,6 +294,10 @@ export function asset(options: unknown): AssetDefinition {
 /** The definition behind `asset` and `sqlAsset`. */
 export function defineAsset(options: AnyOptions): AssetDefinition {
   const key = assetKey(options.key);
+  return within(key, () => definitionOf(key, options));
+}
+
+function definitionOf(key: AssetKey, options: AnyOptions): AssetDefinition {
   const { source, partitions, resources, ioManager } = options;
   const previousKeys = options.previousKeys === undefined ? undefined : previousKeysOf(key, options.previousKeys);
   const origin = originOf({ key, previousKeys });
@@ -283,6 +320,7 @@ export function defineAsset(options: AnyOptions): AssetDefinition {
   const { materialize, deps, inputs, target: _, previousKeys: __, pool, ...rest } = options;
   if (options.freshness !== undefined) checkFreshness(options.freshness, partitions, key);
   checkMaxEventAge(options.maxEventAge, key);
+  if (options.backfill !== undefined) checkTakesRange(key, { ...options, target });
   return Object.freeze({
     ...rest,
     ...(target === undefined ? {} : { target }),
@@ -311,7 +349,7 @@ export function defineAsset(options: AnyOptions): AssetDefinition {
 
 /** The options of both kinds, as far as the definition goes. */
 export type AnyOptions = Omit<CommonOptions<ResourceMap, Config, Partitions, InputMap>, "inputs"> &
-  Pick<AssetDefinition, "materialize" | "schema" | "ioManager" | "sql" | "multi"> & {
+  Pick<AssetDefinition, "materialize" | "schema" | "ioManager" | "sql" | "multi" | "backfill"> & {
     readonly target?: TargetOption | undefined;
     readonly inputs?: InputMap;
   };
@@ -348,23 +386,4 @@ export function refuseBlocking({ key, external }: Pick<AssetDefinition, "key" | 
 /** The checks of an asset: its own, and those that other definitions add to it. */
 export function checksOf(asset: AssetDefinition, others: readonly AssetCheckDefinition[]): readonly InlineCheck[] {
   return [...asset.checks, ...others.filter((check) => check.asset === asset.key)];
-}
-
-function needsOf(
-  { key, origin }: { readonly key: AssetKey; readonly origin: AssetKey },
-  options: Pick<AnyOptions, "source" | "resources" | "ioManager"> & { readonly target: Target | undefined },
-): readonly Need[] {
-  const { source, target, resources, ioManager } = options;
-  const needs: Need[] = Object.values(resources ?? {}).flatMap((resource) => resource.needs);
-  if (source !== undefined) {
-    needs.push({
-      kind: "read-objects",
-      bucket: source.bucket,
-      prefix: source.pathBase,
-      reason: `${key} is loaded from it`,
-    });
-  }
-  if (ioManager !== undefined) needs.push(...managerNeeds(ioManager, origin));
-  if (target !== undefined) needs.push(...targetNeeds(key, target));
-  return needs;
 }

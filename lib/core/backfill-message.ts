@@ -22,6 +22,8 @@ export const backfillMessageSchema = z.strictObject({
       /** Left out: one at a time where all partitions share one table, else 4. */
       maxConcurrent: z.int().min(1).max(MAX_CONCURRENT).exactOptional(),
       perDay: z.int().min(1).exactOptional(),
+      /** The whole range in one run. */
+      singleRun: z.literal(true).exactOptional(),
     }),
     z.strictObject({ action: z.enum(["wake", "cancel", "resume"]), id }),
   ]),

@@ -23,7 +23,7 @@ import { DUE_SHARDS } from "./run-identity.ts";
 /** What a person asks for; the range has been checked and counted. */
 export type BackfillOrder = Pick<
   BackfillDocument,
-  "id" | "asset" | "from" | "to" | "total" | "which" | "force" | "maxConcurrent" | "perDay"
+  "id" | "asset" | "from" | "to" | "total" | "which" | "force" | "singleRun" | "maxConcurrent" | "perDay"
 >;
 
 /** More under way would make the document long, and a table takes no more than 50 changes in 10 seconds anyway. */
@@ -55,9 +55,14 @@ export function backfillOf(runKey: string): string | undefined {
   return /^backfill:([0-9a-f]{16}):/.exec(runKey)?.[1];
 }
 
-export function backfillRequest({ id, force }: Pick<BackfillDocument, "id" | "force">, partition: string): RequestBody {
+/** The run that only records what another one has made is forced: nothing may be folded into it, and nothing has to be new. */
+export function backfillRequest(
+  { id, force, singleRun, from }: Pick<BackfillDocument, "id" | "force" | "singleRun" | "from">,
+  partition: string,
+): RequestBody {
   const cause = { kind: "backfill" as const, id };
-  return { partition, runKey: backfillRunKey(id, partition), cause, ...(force === undefined ? {} : { force }) };
+  const forced = force === true || (singleRun === true && partition !== from);
+  return { partition, runKey: backfillRunKey(id, partition), cause, ...(forced ? { force: true } : {}) };
 }
 
 export function isWanted(which: BackfillChoice, partition: PartitionDocument | undefined): boolean {
@@ -70,14 +75,17 @@ export function endedRuns({ succeeded, skipped, failed }: BackfillCounts): numbe
   return succeeded + skipped + failed;
 }
 
-/** Milliseconds that the rest takes at the pace so far, as if all of it were requested; `undefined` before the first end. */
+/**
+ * Milliseconds that the rest takes at the pace so far, as if all of it were requested; `undefined` before the first end, and for
+ * a single run, whose length tells nothing of the rest.
+ */
 export function remainingMs(backfill: BackfillDocument, now: number): number | undefined {
   if (backfill.endedAt !== undefined) return 0;
-  const { since, counts, total, next, underWay, perDay } = backfill;
+  const { since, counts, total, next, underWay, perDay, singleRun } = backfill;
   const ended = endedRuns(counts) - since.ended;
   const left = underWay.length + (backfill.status === "running" ? total - next : 0);
   if (left === 0) return 0;
-  if (ended === 0) return undefined;
+  if (ended === 0 || singleRun === true) return undefined;
   const byPace = (left * Math.max(0, now - since.at)) / ended;
   return perDay === undefined ? byPace : Math.max(byPace, (Math.ceil(left / perDay) - 1) * DAY_MS);
 }
@@ -155,28 +163,38 @@ export type Advance =
       readonly more: boolean;
     };
 
-/** The backfill without the runs that have ended. */
+/**
+ * The backfill without the runs that have ended. Where the single run that makes the whole range has not succeeded, all
+ * of the range has ended as it did.
+ */
 export function countEnded(backfill: BackfillDocument, ended: Seen["ended"]): BackfillDocument {
+  const { singleRun, from, total } = backfill;
+  let { next } = backfill;
   const counts = { ...backfill.counts };
   const failures = [...backfill.failures];
   const underWay = backfill.underWay.filter(({ partition }) => {
     const run = ended.get(partition);
     if (run === undefined) return true;
-    if (run.status === "succeeded") counts.succeeded += 1;
-    else if (run.status === "skipped") counts.skipped += 1;
+    const whole = singleRun === true && partition === from && run.status !== "succeeded";
+    const ending = whole ? 1 + total - next : 1;
+    if (whole) next = total;
+    if (run.status === "succeeded") counts.succeeded += ending;
+    else if (run.status === "skipped") counts.skipped += ending;
     else {
-      counts.failed += 1;
+      counts.failed += ending;
       failures.push({ partition, runId: run.runId, reason: (run.reason ?? "").slice(0, 200) });
     }
     return false;
   });
-  return { ...backfill, underWay, counts, failures: failures.slice(-FAILURES_KEPT) };
+  return { ...backfill, next, underWay, counts, failures: failures.slice(-FAILURES_KEPT) };
 }
 
-/** How many partitions may be requested at `now`. */
+/** How many partitions may be requested at `now`; after the first one of a single run, none before that has made them. */
 export function roomOf(backfill: BackfillDocument, now: number): number {
-  const { status, maxConcurrent, underWay, perDay = Infinity, next, total } = backfill;
+  const { status, maxConcurrent, underWay, perDay = Infinity, next, total, singleRun, from } = backfill;
   if (status !== "running") return 0;
+  if (singleRun === true && next === 0) return 1;
+  if (singleRun === true && underWay.some(({ partition }) => partition === from)) return 0;
   return Math.max(0, Math.min(maxConcurrent - underWay.length, perDay - requestedOn(backfill, now), total - next));
 }
 
@@ -192,9 +210,9 @@ export function advance(
   const { backfill } = state;
   if (backfill === undefined || backfill.revision !== seen.revision) return decided({ kind: "stale" });
   const counted = countEnded(backfill, seen.ended);
-  const found = seen.found ?? { wanted: [], next: backfill.next };
+  const found = seen.found ?? { wanted: [], next: counted.next };
   const room = roomOf(counted, now);
-  if (found.wanted.length > room || found.next < backfill.next) return decided({ kind: "stale" });
+  if (found.wanted.length > room || found.next < counted.next) return decided({ kind: "stale" });
 
   const again = counted.underWay.filter(
     ({ partition, askedAt }) => seen.lost.has(partition) && askedAt + againMs <= now,
@@ -206,7 +224,7 @@ export function advance(
     ...wanted.map((partition) => ({ partition, askedAt: now })),
   ];
   const ask = [...again.map(({ partition }) => partition), ...wanted];
-  const passed = found.next - backfill.next - wanted.length;
+  const passed = found.next - counted.next - wanted.length;
   const moved: BackfillDocument = {
     ...counted,
     underWay,

@@ -126,6 +126,11 @@ export interface RunDocument {
   readonly materializationId?: string;
   /** What the code has saved of its progress, as JSON text; of the inputs with this fingerprint, and until the run ends. */
   readonly checkpoint?: { readonly fingerprint: string; readonly text: string };
+  /**
+   * The run makes these partitions at once, by the claim with this token. By partition key: a digest of the versions of its
+   * upstreams, taken before any of their data was read.
+   */
+  readonly range?: { readonly token: number; readonly upstreams: Readonly<Record<string, string>> };
   /** Messages that the run's commit decided on and that are not published yet. */
   readonly outbox: readonly OutboxMessage[];
 }
@@ -293,6 +298,8 @@ export interface BackfillDocument {
   readonly total: number;
   readonly which: BackfillChoice;
   readonly force?: true;
+  /** The run of the first partition makes the whole range; those of the others only record that. */
+  readonly singleRun?: true;
   readonly maxConcurrent: number;
   /** So many are requested on one day (UTC) at most. */
   readonly perDay?: number;

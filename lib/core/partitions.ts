@@ -5,6 +5,8 @@
 import { DefinitionError } from "./errors.ts";
 import { addWindows, latestWindow, parseWindow, windowAt } from "./interval.ts";
 import type { Interval, Window } from "./interval.ts";
+import { checkOptions, oneOf, optional, text, texts } from "./options.ts";
+import type { Shape } from "./options.ts";
 import { didYouMean } from "./suggest.ts";
 
 export interface TimePartitions {
@@ -21,6 +23,18 @@ export interface StaticPartitions {
   readonly keys: readonly string[];
 }
 
+/** The partitions that one run makes: one, but for a backfill's single run. */
+export interface PartitionRange {
+  /** Partition keys, both inclusive. */
+  readonly from: string;
+  readonly to: string;
+  /** All of them, the oldest first. */
+  readonly keys: readonly string[];
+  /** Milliseconds UTC, for time partitions only: of the first one, and exclusive, of the last one. */
+  readonly start?: number;
+  readonly end?: number;
+}
+
 export type PartitionsDefinition = TimePartitions | StaticPartitions;
 
 export interface Partition {
@@ -35,11 +49,16 @@ export interface TimePartitionsOptions {
   readonly end?: string;
 }
 
+const BOUNDS: Shape<keyof TimePartitionsOptions> = { start: optional(text), end: optional(text) };
+const INTERVAL = { interval: oneOf(["hourly", "daily", "weekly", "monthly"]) };
+
 /**
  * Windows of one interval, from `start` (inclusive) up to `end` (exclusive), both written as partition keys.
  * Throws `DefinitionError` for keys that are not of the interval, and when nothing lies between them.
  */
 export function timePartitions(interval: Interval, options: TimePartitionsOptions = {}): TimePartitions {
+  checkOptions("timePartitions", { interval }, INTERVAL);
+  checkOptions(interval, options, BOUNDS);
   const start = options.start === undefined ? undefined : parseWindow(interval, options.start).key;
   const end = options.end === undefined ? undefined : parseWindow(interval, options.end).key;
   if (start !== undefined && end !== undefined && end <= start) {
@@ -72,6 +91,7 @@ export function monthly(options?: TimePartitionsOptions): TimePartitions {
 
 /** A fixed list of keys, in the order given. Keys are 1 to 100 characters; throws `DefinitionError` for bad ones. */
 export function staticPartitions(keys: readonly string[]): StaticPartitions {
+  checkOptions("staticPartitions", { keys }, { keys: texts });
   if (keys.length === 0) throw new DefinitionError("static partitions need at least one key", { remedy: "list them" });
   const seen = new Set<string>();
   for (const key of keys) {
@@ -172,6 +192,19 @@ export function* partitionRange(
     window = windowAt(definition.interval, window.end);
     yield window;
   }
+}
+
+/** The range that these keys are, which must be in order and without a hole. Throws `DefinitionError` for an unknown one. */
+export function rangeOfKeys(definition: PartitionsDefinition, keys: readonly string[]): PartitionRange {
+  const first = parsePartition(definition, keys[0] ?? "");
+  const last = parsePartition(definition, keys.at(-1) ?? "");
+  return {
+    from: first.key,
+    to: last.key,
+    keys,
+    ...(first.start === undefined ? {} : { start: first.start }),
+    ...(last.end === undefined ? {} : { end: last.end }),
+  };
 }
 
 /** How a partition is shown to people: its key, or `all` for an asset without partitions. */

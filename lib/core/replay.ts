@@ -29,6 +29,8 @@ export function replayOf(
     return refused(`run ${id} is a tick of the sensor ${name}: replay the runs that it requested, each by its own id`);
   if (request.multi !== undefined)
     return refused(`run ${id} published what run ${request.multi} had made: replay that one`);
+  if (run.range?.token === run.token)
+    return refused(`run ${id} is of several partitions of ${name} at once: backfill them again by --all --single-run`);
   const { force = request.force, rollback = request.rollback } = wishes;
   const newer = place === undefined ? undefined : supersededBy(place.slot, place.order);
   if (newer !== undefined && rollback !== true)

@@ -14,11 +14,12 @@ import {
   begin,
   cancel,
   countEnded,
+  MAX_CONCURRENT,
   resume,
   roomOf,
   usualConcurrency,
 } from "../core/backfill.ts";
-import type { EndedRun, Seen } from "../core/backfill.ts";
+import type { BackfillOrder, EndedRun, Seen } from "../core/backfill.ts";
 import { wakeMessage } from "../core/backfill-message.ts";
 import type { BackfillMessage, BackfillStart } from "../core/backfill-message.ts";
 import { LIMITS, planQuota } from "../core/backfill-quota.ts";
@@ -31,6 +32,7 @@ import { originOf, presentKey } from "../core/previous-keys.ts";
 import { runIdOf } from "../core/request.ts";
 import { partitionRef } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
+import { singleSpan } from "../core/single-run.ts";
 import { countOthers, countWanted, lookAhead } from "./backfill-look.ts";
 import type { Range } from "./backfill-look.ts";
 import type { Services } from "./services.ts";
@@ -65,17 +67,36 @@ async function start(
   refuse: (reason: string) => never,
 ): Promise<void> {
   const { events, clock, settings } = services;
-  const { action, maxConcurrent = usualConcurrency(asset), ...rest } = order;
+  const { action, singleRun, maxConcurrent = usualConcurrency(asset), ...rest } = order;
   const range = rangeOf(services, asset, order, refuse);
   const { span } = range;
-  const { wanted: requests } = await countWanted(range);
+  const count = await countWanted(range);
+  const { wanted: requests } = count;
   const others = await countOthers(range, LIMITS.partitionsOfTable);
   const wanted = { from: span.from, to: span.to, requests, others, perDay: order.perDay };
   const { tooManyPartitions, tooManyPerDay } = planQuota(asset, wanted);
   const problem = tooManyPartitions ?? (settings.dailyQuotas ? tooManyPerDay : undefined);
   if (problem !== undefined) refuse(problem);
-  const begun = { ...rest, asset: asset.key, from: span.from, to: span.to, total: span.total, maxConcurrent };
+  const { from, to, total } = span;
+  const single = singleOrder(asset, range, order, count, refuse);
+  const begun = { ...rest, asset: asset.key, from, to, total, maxConcurrent, ...single };
   await events.transact(backfillRefs(order.id), (state) => begin(state, begun, clock.now()));
+}
+
+/** What is different in an order for a single run; nothing is where nothing is wanted. */
+function singleOrder(
+  asset: AssetDefinition,
+  { partitions }: Range,
+  order: BackfillStart,
+  found: Awaited<ReturnType<typeof countWanted>>,
+  refuse: (reason: string) => never,
+): Partial<BackfillOrder> {
+  if (order.singleRun !== true) return {};
+  const span = singleSpan(asset, partitions, order, found);
+  if (span === undefined) return {};
+  if (typeof span === "string") return refuse(span);
+  const { from, to, total } = span;
+  return { from, to, total, which: "all", maxConcurrent: MAX_CONCURRENT, singleRun: true };
 }
 
 function rangeOf(

@@ -4,9 +4,12 @@ import type { Checkpoint } from "../core/checkpoint.ts";
 import type { Head, InputObject } from "../core/documents.ts";
 import type { Metadata } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
-import type { Partition } from "../core/partitions.ts";
+import { materializeResult } from "../core/materialize-result.ts";
+import { rangeOfKeys } from "../core/partitions.ts";
+import type { Partition, PartitionRange } from "../core/partitions.ts";
 import { originOf } from "../core/previous-keys.ts";
 import { placeholderValues } from "../core/placeholders.ts";
+import { onePartition } from "../core/single-run.ts";
 import { checkpointOfRun, noCheckpoint } from "./checkpoint.ts";
 import type { Execution } from "./execution.ts";
 import { loadRows } from "./load-rows.ts";
@@ -20,6 +23,7 @@ import type { Receipt } from "./staged-rows.ts";
 import { isRowsAsset } from "./stage-rows.ts";
 import { isStoredAsset, storeRows } from "./store-rows.ts";
 import type { StoredRows } from "./store-rows.ts";
+import type { SingleRun } from "./single-run.ts";
 import { shownVersion } from "./versions.ts";
 
 /** What this execution works on, fixed before any data is touched. */
@@ -31,6 +35,8 @@ export interface Plan {
   readonly config: unknown;
   /** What the upstreams showed before any of their data was read: a race costs an extra run, and never a missed one. */
   readonly upstreams: Readonly<Record<string, string>>;
+  /** What the run is to a backfill by a single run. */
+  readonly single?: SingleRun | undefined;
 }
 
 export interface Materialized {
@@ -98,17 +104,28 @@ export async function materialize(plan: Plan, material: Material): Promise<Mater
       return { result: withVersion({}, told.dataVersion), metadata: kept.metadata, kept };
     }
     const desk = checkpointOfRun(execution, material.fingerprint);
-    // Without an I/O manager, this is what the definition's types let it return.
-    const result = ((await call(desk.checkpoint)) ?? {}) as MaterializeResult;
+    const result = materializeResult(asset.key, await call(desk.checkpoint));
     execution.signal.throwIfAborted();
     const said = result.metadata === undefined ? {} : { metadata: log.cleanMetadata(result.metadata) };
-    const named = withVersion(result, result.dataVersion ?? told.dataVersion);
+    // A version of many partitions says nothing about one.
+    const { dataVersion, ...rest } = result;
+    const named = makesSeveral(plan) ? rest : withVersion(result, dataVersion ?? told.dataVersion);
     return { result: { ...named, ...said }, metadata: log.cleanMetadata(metadata) };
   });
 }
 
 function withVersion(result: MaterializeResult, dataVersion: string | undefined): MaterializeResult {
   return dataVersion === undefined ? result : { ...result, dataVersion };
+}
+
+/** `undefined` for an asset without partitions. */
+function rangeOf({ asset: { partitions }, partition, single }: Plan): PartitionRange | undefined {
+  if (partitions === undefined || partition === undefined) return undefined;
+  return rangeOfKeys(partitions, single?.kind === "makes" ? single.keys : [partition.key]);
+}
+
+function makesSeveral({ single }: Plan): boolean {
+  return single?.kind === "makes" && single.keys.length > 1;
 }
 
 export function unchanged(version: string): EndRun {
@@ -131,11 +148,14 @@ export interface Surroundings {
 
 /** Calls the code of the plan's asset with what it declares. */
 export async function callCode(
-  { execution, asset, partition, config }: Plan,
+  plan: Plan,
   { inputs, fingerprint, staging }: Pick<Material, "inputs" | "fingerprint" | "staging">,
   { log, told, checkpoint, isShown }: Surroundings,
 ): Promise<unknown> {
+  const { execution, asset, partition, config } = plan;
   const { identity, request, signal } = execution;
+  const range = rangeOf(plan);
+  const several = makesSeveral(plan);
   // The staging of an I/O manager is its own: to the code, the asset's table is the visible one.
   const own = asset.ioManager === undefined ? staging : undefined;
   const clients = await clientsOf({
@@ -144,14 +164,17 @@ export async function callCode(
     needs: asset.needs,
     log,
     tableOf: tablesOf(execution, asset, own?.table),
-    fillIn: placeholderValues(partition, config),
+    fillIn: placeholderValues(several ? undefined : partition, config),
     ...(own === undefined ? {} : { staging: own }),
   });
   const upstreams = await inputClients(execution, asset, fingerprint, log);
   const context: MaterializeContext<unknown, Partition | undefined> & { row(value: unknown): unknown } = {
     runId: identity.id,
     asset: asset.key,
-    partition,
+    get partition() {
+      return onePartition(asset.key, partition, range);
+    },
+    partitionRange: range,
     config,
     target: own?.table,
     inputs,
@@ -163,6 +186,7 @@ export async function callCode(
     checkpoint,
     skipUnchanged: (version) => {
       delete told.dataVersion;
+      if (several) return;
       if (version === null || version === undefined || version === "") return;
       told.dataVersion = version;
       if (request.force !== true && isShown(version)) throw unchanged(version);

@@ -16,7 +16,6 @@ import type { Destination, TableRef } from "../core/table.ts";
 import { formatTable } from "../core/table.ts";
 import { accumulates } from "../core/target.ts";
 import type { Target } from "../core/target.ts";
-import { followRenames } from "./follow-renames.ts";
 import { alignSchema } from "./align-schema.ts";
 import { audit } from "./audit.ts";
 import { configOf } from "./config.ts";
@@ -43,7 +42,8 @@ import { abandonVersions } from "./remove-versions.ts";
 import { isRowsAsset } from "./stage-rows.ts";
 import { clearStaged } from "./staged-rows.ts";
 import type { Receipt } from "./staged-rows.ts";
-import { readUpstreams, versionsOf } from "./upstreams.ts";
+import { singleRunOf } from "./single-run.ts";
+import { upstreamVersions } from "./upstream-versions.ts";
 import { definitionHash, definitionOf, shownVersion } from "./versions.ts";
 
 export async function runAsset(execution: Execution, asset: AssetDefinition): Promise<Ending> {
@@ -97,12 +97,15 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
   const own = execution.run.attempt === 1 ? undefined : await openIntent(execution, asset);
   const settled = own === undefined ? undefined : await settle(execution, own);
   if (settled?.id === identity.id) return { kind: "ended", run: settled };
-  await lookAtSources(execution, asset);
-  const upstreams = await upstreamVersions(execution, asset);
+  const single = await singleRunOf(execution, asset);
+  // What is made already has been looked at.
+  if (single?.kind !== "made") await lookAtSources(execution, asset);
+  const upstreams = single?.kind === "made" ? single.upstreams : await upstreamVersions(execution, asset);
   const plan: Plan = {
     execution,
     upstreams,
     asset,
+    single,
     partition: asset.partitions === undefined ? undefined : parsePartition(asset.partitions, identity.partition),
     order: partitionOrder(asset.partitions, identity.partition),
     config: configOf(asset, execution),
@@ -120,21 +123,6 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
     await services.events.append([event]);
   }
   throw new Park("inputs-changing", "the inputs keep changing", services.clock.now() + services.settings.lookAgainMs);
-}
-
-/** Nothing starts from an upstream whose last run failed a blocking check, unless it is forced. */
-export async function upstreamVersions(
-  execution: Execution,
-  asset: AssetDefinition,
-): Promise<Readonly<Record<string, string>>> {
-  const { services, identity, request } = execution;
-  const reader = { events: followRenames(services.events), assets: services.definitions().assets };
-  const upstreams = await readUpstreams(reader, asset, identity.partition);
-  const blocked = upstreams.find((upstream) => upstream.blocked !== undefined);
-  if (blocked !== undefined && request.force !== true) {
-    throw new EndRun("upstream-blocked", `${blocked.asset} is blocked: ${blocked.blocked ?? ""}`);
-  }
-  return versionsOf(upstreams);
 }
 
 async function materializeOnce(given: Plan, target: Target): Promise<Ending | "inputs-changed"> {

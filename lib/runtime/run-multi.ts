@@ -14,7 +14,7 @@ import { latestPartition, parsePartition } from "../core/partitions.ts";
 import type { Partition } from "../core/partitions.ts";
 import type { OutboxMessage } from "../core/request.ts";
 import { partitionRef } from "../core/run-identity.ts";
-import { configOf } from "./config.ts";
+import { configOf, configRefusal } from "./config.ts";
 import type { Ending, Execution } from "./execution.ts";
 import { EndRun } from "./interruptions.ts";
 import { callCode } from "./materialize.ts";
@@ -22,7 +22,7 @@ import type { Plan, Told } from "./materialize.ts";
 import { multiFolder, readMultiReceipt, standingOf } from "./multi-rows.ts";
 import type { MultiReceipt } from "./multi-rows.ts";
 import { inTime, isLast } from "./last-attempt.ts";
-import { upstreamVersions } from "./run-asset.ts";
+import { upstreamVersions } from "./upstream-versions.ts";
 import { logged } from "./run-log.ts";
 import { lookAtSources } from "./run-source.ts";
 import { isRowsAsset, stageRows } from "./stage-rows.ts";
@@ -277,9 +277,11 @@ function requestOf(
 
 /** Why a request of the job makes no sense, if it does not. */
 export function refusalOf({ multi }: JobDefinition, config: unknown): string | undefined {
-  const { partition } = (config ?? {}) as MultiWish; // parsed by the job's schema
+  const { partition, config: wanted } = (config ?? {}) as MultiWish; // parsed by the job's schema
   const [asset] = Object.values(multi?.outputs ?? {});
-  if (partition === undefined || asset === undefined) return undefined;
+  if (asset === undefined) return undefined;
+  const refusal = configRefusal(asset, wanted === undefined ? {} : { config: wanted }, asset.key);
+  if (refusal !== undefined || partition === undefined) return refusal;
   try {
     parsePartition(asset.partitions, partition);
     return undefined;

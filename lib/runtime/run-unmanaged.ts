@@ -4,7 +4,7 @@ import { allChecks } from "../core/definitions.ts";
 import { decided } from "../core/documents.ts";
 import type { Decision, RunDocument } from "../core/documents.ts";
 import { RetryableError } from "../core/errors.ts";
-import type { SluiceEvent } from "../core/events.ts";
+import type { Metadata, SluiceEvent } from "../core/events.ts";
 import { fingerprintOf } from "../core/inputs.ts";
 import { eventOf, partitionRef } from "../core/run-identity.ts";
 import { audit } from "./audit.ts";
@@ -12,9 +12,10 @@ import type { Ending } from "./execution.ts";
 import { Canceled, ClaimLost, EndRun } from "./interruptions.ts";
 import { lookAtInputs } from "./look.ts";
 import { materialize } from "./materialize.ts";
-import type { Plan } from "./materialize.ts";
+import type { Materialized, Plan } from "./materialize.ts";
 import { tablesOf } from "./resources.ts";
 import { hasInputs, headOf, inputsChanged } from "./run-basis.ts";
+import { noteRange } from "./single-run.ts";
 import { isStoredAsset } from "./store-rows.ts";
 import { definitionHash, definitionOf } from "./versions.ts";
 
@@ -24,19 +25,27 @@ export async function materializeUnmanaged(plan: Plan): Promise<Ending> {
   const before = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
   const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
   const kept = isStoredAsset(asset);
+  const { single } = plan;
+  const range = single?.kind === "makes" ? await noteRange(execution, asset, single.keys) : "";
   const fingerprint = fingerprintOf({
     inputs,
     upstreams: plan.upstreams,
     definition: definitionOf(plan),
     codeVersion: asset.codeVersion,
-    nonce: kept && request.force !== true && hasInputs(asset) ? undefined : identity.id,
+    nonce: kept && request.force !== true && hasInputs(asset) ? undefined : `${identity.id}${range}`,
   });
   if (before?.head?.fingerprint === fingerprint)
     throw new EndRun("unchanged", "the partition already holds these inputs");
 
   const definition = definitionHash(asset, definitionOf(plan));
   const material = { inputs, fingerprint, definition, before: before?.head };
-  const { result, metadata, kept: rows } = await materialize(plan, material);
+  const {
+    result,
+    metadata,
+    kept: rows,
+  }: Materialized = single?.kind === "made"
+    ? { result: {}, metadata: { madeByRun: single.by } }
+    : await materialize(plan, material);
   if (rows !== undefined && (await inputsChanged(plan, inputs, before?.head)))
     throw new RetryableError(`the inputs of ${asset.key} changed while its rows were stored`);
   const stored = rows === undefined ? {} : { stored: rows.stored };
@@ -53,7 +62,7 @@ export async function materializeUnmanaged(plan: Plan): Promise<Ending> {
     ...(rows === undefined ? {} : { rows: rows.rows, schema: rows.columns }),
     fingerprint,
     inputs,
-    metadata: { ...metadata, ...result.metadata },
+    metadata: { ...rangeText(plan), ...metadata, ...result.metadata },
   };
   const run = await services.events.transact(unmanagedRefs(identity), (state): Decision<CommitOutcome> =>
     // Stored rows become visible here; what an author's code does by itself is done by now.
@@ -64,6 +73,12 @@ export async function materializeUnmanaged(plan: Plan): Promise<Ending> {
   if (run === "canceled") throw new Canceled(identity.id);
   if (run === undefined) throw new ClaimLost(identity.id);
   return { kind: "ended", run };
+}
+
+function rangeText({ single }: Plan): Metadata {
+  if (single?.kind !== "makes") return {};
+  const { keys } = single;
+  return { madePartitions: `${keys[0] ?? ""} to ${keys.at(-1) ?? ""}` };
 }
 
 type CommitOutcome = RunDocument | "canceled" | undefined;

@@ -1,12 +1,15 @@
 /** An asset's code, run in a test by itself: its inputs and resources are what the test gives, and nothing is stored. */
 import type { z } from "zod";
-import type { InputMap, MaterializeResult, PartitionOf, RowOf, RowsContext, TypedAsset } from "../core/asset.ts";
+import type { AssetDefinition, InputMap, PartitionOf, RowOf, RowsContext, TypedAsset } from "../core/asset.ts";
 import { checkpointText } from "../core/checkpoint.ts";
 import type { JsonValue } from "../core/checkpoint.ts";
 import type { Metadata } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
-import { parsePartition } from "../core/partitions.ts";
-import type { PartitionsDefinition } from "../core/partitions.ts";
+import { materializeResult } from "../core/materialize-result.ts";
+import { DefinitionError } from "../core/errors.ts";
+import { onePartition } from "../core/single-run.ts";
+import { parsePartition, partitionRange, rangeOfKeys } from "../core/partitions.ts";
+import type { Partition, PartitionRange, PartitionsDefinition } from "../core/partitions.ts";
 import type { ResourceClients, ResourceMap } from "../core/resources.ts";
 import { rowCodec } from "../core/row-codec.ts";
 import { rowGate } from "../core/row-gate.ts";
@@ -24,6 +27,7 @@ export type InMemory<R extends ResourceMap, C extends Config, P extends Partitio
 > &
   Wanted<"resources", keyof R, ResourceClients<R>> &
   Wanted<"partition", PartitionOf<P> extends undefined ? never : "partition", string> &
+  (PartitionOf<P> extends undefined ? unknown : Through) &
   GivenConfig<C> &
   Common & {
     /** What `context.checkpoint.last` says, as if an earlier attempt had saved it. */
@@ -31,6 +35,11 @@ export type InMemory<R extends ResourceMap, C extends Config, P extends Partitio
     /** The version that the partition shows already, for `context.skipUnchanged`. */
     readonly shown?: string;
   };
+
+interface Through {
+  /** The last partition of a range, for code that makes several in one run: `partition` is the first one. */
+  readonly through?: string;
+}
 
 export interface InMemoryResult<Row> {
   /** The rows that would be stored, after the schema's defaults and transforms. */
@@ -59,16 +68,22 @@ export async function materializeInMemory<
   P extends Partitions,
   I extends InputMap,
 >(asset: TypedAsset<S, R, C, P, I>, given: InMemory<R, C, P, I>): Promise<InMemoryResult<z.output<S>>> {
-  const { inputs, resources, partition, config, checkpoint: last, shown } = given;
+  const { inputs, resources, config, checkpoint: last, shown } = given;
+  const { partition, through }: { readonly partition?: string | undefined } & Through = given;
+  const range = rangeOf(asset, partition, through);
+  const several = range !== undefined && range.keys.length > 1;
   const { context: base, logs } = surroundings(given);
   const checkpoints: JsonValue[] = [];
   let said: { readonly dataVersion?: string } = {};
   const unchanged = new Error("the version is shown already");
   const metadata: Record<string, Metadata[string]> = {};
-  const context: RowsContext<unknown, unknown, z.ZodObject> = {
+  const context: RowsContext<unknown, Partition | undefined, z.ZodObject> = {
     ...base,
     asset: asset.key,
-    partition: partitionOf(asset.partitions, partition),
+    get partition() {
+      return onePartition(asset.key, partitionOf(asset.partitions, partition), range);
+    },
+    partitionRange: range,
     config: parsedConfig(asset.config, config),
     target: asset.ioManager === undefined ? asset.target?.table : undefined,
     inputs: [],
@@ -80,6 +95,7 @@ export async function materializeInMemory<
     },
     skipUnchanged: (version) => {
       said = {};
+      if (several) return;
       if (version === null || version === undefined || version === "") return;
       said = { dataVersion: version };
       if (version === shown) throw unchanged;
@@ -99,9 +115,9 @@ export async function materializeInMemory<
 
     const { schema, ioManager } = asset;
     if (schema === undefined || ioManager === undefined) {
-      // Without an I/O manager, this is what the asset's type lets it return.
-      const { metadata: more, ...result } = (produced ?? {}) as MaterializeResult;
-      return { rows: [], metadata: { ...metadata, ...more }, discarded: [], checkpoints, logs, ...said, ...result };
+      const { metadata: more, dataVersion } = materializeResult(asset.key, produced);
+      const version = several || dataVersion === undefined ? said : { dataVersion };
+      return { rows: [], metadata: { ...metadata, ...more }, discarded: [], checkpoints, logs, ...version };
     }
     const rows: z.output<S>[] = [];
     const gate: RowGate<z.output<S>> = rowGate(rowCodec(schema), {
@@ -123,6 +139,22 @@ export async function materializeInMemory<
   }
 }
 
-function partitionOf(definition: Partitions, key: string | undefined): unknown {
+function partitionOf(definition: Partitions, key: string | undefined): Partition | undefined {
   return definition === undefined ? undefined : parsePartition(definition, key ?? "");
+}
+
+function rangeOf(
+  { key, partitions, backfill }: Pick<AssetDefinition, "key" | "partitions" | "backfill">,
+  first = "",
+  last = first,
+): PartitionRange | undefined {
+  if (partitions === undefined) return undefined;
+  if (last !== first && backfill === undefined)
+    throw new DefinitionError(`${key} takes one partition a run`, {
+      remedy: 'leave through out, or say backfill: "single-run"',
+    });
+  return rangeOfKeys(
+    partitions,
+    [...partitionRange(partitions, first, last)].map((each) => each.key),
+  );
 }

@@ -45,7 +45,7 @@ const succeeded: EndedRun = { runId: "r", status: "succeeded" };
 
 describe("rules", () => {
   test("a request is what the asset's topic takes, and tells its backfill", () => {
-    const request = backfillRequest({ id: ID, force: true }, "2024-05-01");
+    const request = backfillRequest({ id: ID, force: true, from: "2024-05-01" }, "2024-05-01");
     assert.deepEqual(requestSchema.parse(request), request);
     assert.equal(request.force, true);
     assert.equal(backfillOf(backfillRunKey(ID, "2024-05-01")), ID);

@@ -1,7 +1,7 @@
 /** Backfills through the front door: by themselves, under `sluice dev`, interrupted, killed and cancelled. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { z } from "zod";
@@ -51,7 +51,7 @@ async function idOf(project: Project): Promise<string> {
 }
 
 async function eventually(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 30_000; !(await holds());) {
+  for (const deadline = Date.now() + 180_000; !(await holds());) {
     if (Date.now() > deadline) assert.fail(`not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -98,6 +98,12 @@ describe("sluice backfill by itself", () => {
     assert.match(stdout, /\[2K2024-01-07 failed \(run [0-9a-f]{16}\): the seventh is bad\r\n/);
     assert.match(stdout, /={30} 100 % · 31\/31 · 1 failed, 0 under way/);
     assert.ok(stdout.includes("\u001b[?25h"), "the cursor is shown again");
+
+    // `script` gives its terminal no width.
+    const status = `stty cols 120; ${process.execPath} ${join(ROOT, "lib/cli/main.ts")} backfill status ${await idOf(project)}`;
+    const once = spawnSync("script", ["-qec", status, "/dev/null"], { cwd: project.root, env, encoding: "utf8" });
+    assert.match(once.stdout, /^█{40} 100 %\r\nbackfill [0-9a-f]{16} of demo\/days, .*: done\r\n31 of 31 partitions/);
+    assert.equal(once.stdout.split("█ 100 %").length, 2, "drawn once");
   });
 
   test("an ended one cannot be cancelled or resumed", async () => {
@@ -112,7 +118,8 @@ describe("sluice backfill by itself", () => {
   test("says in one line what makes no sense", async () => {
     const cases: readonly (readonly [readonly string[], number, RegExp])[] = [
       [["demo/days"], 2, /name the range: --from <partition> --to <partition>/],
-      [["demo/days", ...january, "--single-run"], 2, /a run materializes one partition; leave --single-run out/],
+      [["demo/days", ...january, "--single-run"], 2, /cannot take a range in a single run: leave --single-run out/],
+      [["demo/days", ...january, "--single-run", "--dry-run"], 2, /backfill: "single-run"/],
       [["demo/days", ...january, "--max-concurrent", "500"], 2, /takes 100 at most/],
       [["demo/days", ...january, "--failed", "--all"], 2, /cannot be used with/],
       [["demo/days", "--from", "2024-01-05", "--to", "2024-01-01"], 2, /runs backwards/],
@@ -154,19 +161,80 @@ test("killed and interrupted, it goes on where it was when it is resumed", async
 
   // Ctrl-C stops the driver where it works by itself, and says how to go on.
   const second = project.start("backfill", "resume", id);
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await second.until(`backfill ${id} of demo/days goes on: 4 of 31 partitions`);
   second.kill("SIGINT");
   const { code, stderr } = await second.ended;
   assert.equal(code, 130);
   assert.match(stderr, new RegExp(`go on with it by: sluice backfill resume ${id}`));
 
+  const watcher = project.start("backfill", "status", id, "--follow");
+  await watcher.until("4 of 31 partitions");
   rmSync(join(project.root, "gate.closed"));
   const third = await project.sluice("backfill", "resume", id);
   assert.equal(third.code, 0, third.stderr);
+  // It has worked at nothing itself, and ends with the backfill.
+  const watched = await watcher.ended;
+  assert.deepEqual([watched.code, watched.stderr], [0, ""]);
+  assert.match(watched.stdout, /: done\n31 of 31 partitions \(100 %\): 31 succeeded$/m);
   assert.match(third.stdout, /^31 of 31 partitions \(100 %\): 31 succeeded$/m);
   const runs = z.array(z.looseObject({ status: z.string() })).parse(await project.json("runs", "--limit", "100"));
   assert.equal(runs.length, 31);
   assert.ok(runs.every(({ status }) => status === "succeeded"));
+});
+
+/** Whoever finds the file `gate.closed` has made half of the range, and waits until it has gone. */
+const RANGES = `
+import { appendFileSync, existsSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { asset, daily, eager } from "sluice";
+export const ranges = asset({
+  key: "demo/ranges", partitions: daily({ start: "2024-01-01" }), backfill: "single-run",
+  async materialize({ partitionRange: { from, to }, signal }) {
+    appendFileSync("begun", from + " to " + to + "\\n");
+    while (existsSync("gate.closed")) await pause(20, undefined, { signal });
+    appendFileSync("made", from + " to " + to + "\\n");
+  },
+});
+export const after = asset({
+  key: "demo/after", partitions: daily({ start: "2024-01-01" }), deps: [ranges], automation: eager(),
+  async materialize({ partition }) { appendFileSync("followed", partition.key + "\\n"); },
+});
+`;
+
+test("in a single run: killed in the middle of it, it is one run all the same, and every partition is there", async (t) => {
+  const project = temporaryProject({ "ranges.ts": RANGES });
+  t.after(() => project.remove());
+  const linesOf = (file: string): readonly string[] =>
+    readFileSync(join(project.root, file), "utf8").trim().split("\n");
+  const begun = (): number => (existsSync(join(project.root, "begun")) ? linesOf("begun").length : 0);
+  const order = ["backfill", "demo/ranges", ...january, "--single-run"];
+
+  const dry = await project.sluice(...order, "--dry-run");
+  assert.equal(dry.code, 0, dry.stderr);
+  assert.match(dry.stdout, /^would request +31 partitions: 2024-01-01 to 2024-01-31$/m);
+  assert.match(dry.stdout, /^runs +1, which makes all of them$/m);
+
+  project.write("gate.closed", "");
+  const first = project.start(...order);
+  await first.until("31 partitions, in a single run");
+  await eventually("the run has begun", async () => begun() === 1);
+  first.kill("SIGKILL");
+  await first.ended;
+  const id = await idOf(project);
+  const { counts, underWay } = await statusOf(project, id);
+  assert.deepEqual([counts.succeeded, underWay], [0, ["2024-01-01"]]);
+
+  rmSync(join(project.root, "gate.closed"));
+  const second = await project.sluice("backfill", "resume", id);
+  assert.equal(second.code, 0, second.stderr);
+  assert.match(second.stdout, /^31 of 31 partitions \(100 %\): 31 succeeded$/m);
+  const range = "2024-01-01 to 2024-01-31";
+  assert.deepEqual([linesOf("begun"), linesOf("made")], [[range, range], [range]]);
+  const followed = linesOf("followed");
+  assert.deepEqual([followed.length, new Set(followed).size, followed.toSorted()[30]], [31, 31, "2024-01-31"]);
+
+  const done = resultSchema.parse(await project.json(...order));
+  assert.deepEqual(done.counts, { passedOver: 31, succeeded: 0, skipped: 0, failed: 0 });
 });
 
 test("under sluice dev: Ctrl-C leaves it running, cancel lets what is under way end, resume goes on", async (t) => {

@@ -1,20 +1,23 @@
 /** The driver of backfills over real rules and a store: deaths at every step, and a hundred thousand partitions. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { asset, daily, hourly, PermanentError } from "sluice";
-import { backfillRunKey } from "../../lib/core/backfill.ts";
+import { asset, daily, hourly, PermanentError, RetryableError } from "sluice";
+import type { MaterializeContext, Partition, PartitionRange } from "sluice";
+import { backfillRequest, backfillRunKey } from "../../lib/core/backfill.ts";
 import type { BackfillStart } from "../../lib/core/backfill-message.ts";
 import type { BackfillDocument, PartitionDocument, RunDocument, Write } from "../../lib/core/documents.ts";
 import { put, ref } from "../../lib/core/documents.ts";
 import { collectDefinitions } from "../../lib/core/collect.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import { partitionSpan } from "../../lib/core/partition-span.ts";
+import { replayOf } from "../../lib/core/replay.ts";
 import { runIdOf } from "../../lib/core/request.ts";
 import { partitionRef } from "../../lib/core/run-identity.ts";
 import { openSqliteEventStore } from "../../lib/local/sqlite-event-store.ts";
 import type { EventStore } from "../../lib/ports/event-store.ts";
 import { createRuntime } from "../../lib/runtime/runtime.ts";
 import type { Runtime } from "../../lib/runtime/runtime.ts";
+import { heldBytes } from "../support/held-memory.ts";
 import { mortalPorts } from "../support/mortal.ts";
 import type { Ports } from "../support/mortal.ts";
 import { memoryEventStore } from "../support/memory-event-store.ts";
@@ -288,7 +291,313 @@ describe("the driver", () => {
   });
 });
 
-test("a hundred thousand partitions: few writes, little memory, a bounded time", { timeout: 120_000 }, async (t) => {
+describe("a single run", () => {
+  const WEEK = Array.from({ length: 7 }, (_, n) => `2024-05-0${n + 1}`);
+  const single = (more: Partial<BackfillStart> = {}): unknown => start({ singleRun: true, ...more });
+  const raw = asset({
+    key: "demo/raw",
+    partitions: daily({ start: "2024-01-01" }),
+    target: "none",
+    async materialize() {},
+  });
+
+  type Code = (range: PartitionRange, context: MaterializeContext<unknown, Partition>) => Promise<unknown> | void;
+  const made = (code: Code, more: { readonly backfill?: "single-run" } = { backfill: "single-run" }): Definitions => {
+    const definition = asset({
+      key: KEY,
+      partitions: daily({ start: "2024-01-01" }),
+      target: "none",
+      deps: [raw],
+      retry: { maxRetries: 0 },
+      ...more,
+      async materialize(context) {
+        await code(context.partitionRange, context);
+      },
+    });
+    return definitionsOf([raw, definition]);
+  };
+
+  /** A new materialization of the upstream, as a run of it would leave it. */
+  async function materializeRaw(store: EventStore, partition: string, version: string): Promise<void> {
+    const head = { materializationId: version, runId: "r", at: 0, fingerprint: "", inputs: [] };
+    const document = { name: "demo/raw", partition, token: 1, head };
+    await store.transact({}, () => ({
+      result: 0,
+      writes: [put(partitionRef("demo/raw", partition), document)],
+      events: [],
+    }));
+  }
+
+  async function headsIn(store: EventStore): Promise<readonly PartitionDocument[]> {
+    const { items } = await store.partitions({ name: KEY, limit: 100 });
+    assert.ok(items.every(({ holder, pending }) => holder === undefined && pending === undefined));
+    return items.filter(({ head }) => head !== undefined);
+  }
+
+  /** Delivers until the run that makes the range has done so, and nothing of what follows from it. */
+  async function untilMade(world: Post, runtime: Runtime, store: EventStore): Promise<void> {
+    for (;;) {
+      await world.receive(runtime, world.waiting.shift()?.data);
+      if ((await runsIn(store)).some(({ status }) => status === "succeeded")) return;
+    }
+  }
+
+  test("makes the range at once and records each partition once, after a death at every step", async () => {
+    let deaths = 0;
+    for (let step = 1; ; step++) {
+      assert.ok(step < 600, "the backfill never ends");
+      const store = memoryEventStore();
+      for (const key of WEEK) await materializeRaw(store, key, `raw ${key}`);
+      const world = post(store);
+      const calls: PartitionRange[] = [];
+      const definitions = made((range) => void calls.push(range));
+      const options = { definitions: () => definitions };
+      const { ports, death } = mortalPorts(world.ports, step);
+      world.send(single());
+      const died = await world.run(createRuntime({ ...ports, ...options }), death);
+      if (died !== undefined) await world.run(createRuntime({ ...world.ports, ...options }));
+
+      const after = `after ${died ?? "no death"}, step ${step}`;
+      const { status, counts, underWay } = await backfillIn(store);
+      assert.deepEqual([status, underWay], ["done", []], after);
+      assert.deepEqual(counts, { passedOver: 0, succeeded: 7, skipped: 0, failed: 0 }, after);
+      assert.ok(calls.length >= 1 && calls.length <= (died === undefined ? 1 : 2), `${calls.length} calls ${after}`);
+      for (const range of calls) {
+        const [from, to] = ["2024-05-01", "2024-05-07"];
+        const times = { start: Date.UTC(2024, 4, 1), end: Date.UTC(2024, 4, 8) };
+        assert.deepEqual(range, { from, to, keys: WEEK, ...times }, after);
+      }
+      const heads = await headsIn(store);
+      assert.deepEqual(
+        heads.map(({ partition, head }) => [partition, head?.upstreams]),
+        WEEK.map((key) => [key, { [`demo/raw|${key}`]: `raw ${key}` }]),
+        after,
+      );
+      const { items } = await store.history({ types: ["materialized"] });
+      assert.deepEqual(items.map(({ partition = "" }) => partition).sort(), WEEK, after);
+      assert.ok(
+        items.every(({ id }) => heads.some(({ head }) => id === `${head?.runId}-materialized`)),
+        after,
+      );
+      const runs = await runsIn(store);
+      assert.deepEqual([runs.length, runs.flatMap(({ outbox }) => outbox)], [7, []], after);
+      assert.equal(await store.nextDue(), undefined, after);
+      if (died === undefined) break;
+      deaths += 1;
+    }
+    assert.ok(deaths > 50, `${deaths} deaths`);
+  });
+
+  test("an upstream that changes meanwhile is not taken for read", async () => {
+    const store = memoryEventStore();
+    for (const key of WEEK) await materializeRaw(store, key, "old");
+    const world = post(store);
+    const definitions = made(() => materializeRaw(store, "2024-05-03", "new"));
+    world.send(single());
+    await world.run(createRuntime({ ...world.ports, definitions: () => definitions }));
+    for (const { partition, head } of await headsIn(store)) {
+      const expected = partition === "2024-05-03" ? undefined : { [`demo/raw|${partition}`]: "old" };
+      assert.deepEqual(head?.upstreams, expected, partition);
+    }
+  });
+
+  test("fails, or is skipped, as a whole, and records nothing", async () => {
+    const failing = made(() => {
+      throw new PermanentError("no luck");
+    });
+    const skipped = made((_, { partition }) => assert.fail(partition.key));
+    for (const [definitions, block, expected] of [
+      [failing, false, { failed: 7, skipped: 0 }],
+      [skipped, true, { failed: 0, skipped: 7 }],
+    ] as const) {
+      const store = memoryEventStore();
+      const world = post(store);
+      if (block) {
+        // Of any of the partitions that it would be made from.
+        const partition = "2024-05-06";
+        const blocked = { name: "demo/raw", partition, token: 1, blocked: { at: 0, runId: "r", reason: "bad rows" } };
+        const place = partitionRef("demo/raw", partition);
+        await store.transact({}, () => ({ result: 0, writes: [put(place, blocked)], events: [] }));
+      }
+      world.send(single());
+      await world.run(createRuntime({ ...world.ports, definitions: () => definitions }));
+      const { status, counts, failures } = await backfillIn(store);
+      assert.deepEqual([status, counts], ["done", { passedOver: 0, succeeded: 0, ...expected }]);
+      assert.deepEqual(
+        failures.map(({ partition, reason }) => `${partition}: ${reason}`),
+        block ? [] : ["2024-05-01: no luck"],
+      );
+      assert.deepEqual([(await runsIn(store)).length, (await headsIn(store)).length], [1, 0]);
+      assert.equal(await store.nextDue(), undefined);
+      // Whoever asks all the same: nothing was made that could be recorded.
+      world.send(backfillRequest(await backfillIn(store), "2024-05-02"));
+      await world.run(createRuntime({ ...world.ports, definitions: () => failing }));
+      assert.equal((await headsIn(store)).length, 0);
+    }
+  });
+
+  test("cancelled after the range was made, it records the rest when it is resumed", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    let calls = 0;
+    const definitions = made(() => void (calls += 1));
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    world.send(single());
+    await untilMade(world, runtime, store);
+    await world.receive(runtime, { backfill: { action: "cancel", id: ID } });
+    await world.run(runtime);
+    const cancelled = await backfillIn(store);
+    assert.deepEqual([cancelled.status, cancelled.counts.succeeded], ["cancelled", 1]);
+    assert.equal((await headsIn(store)).length, 1);
+    world.send({ backfill: { action: "resume", id: ID } });
+    await world.run(runtime);
+    const { status, counts } = await backfillIn(store);
+    assert.deepEqual([status, counts.succeeded, (await headsIn(store)).length, calls], ["done", 7, 7, 1]);
+  });
+
+  test("a partition that another run works on is recorded after it, and a wish that comes meanwhile is not lost", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    const calls: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const definitions = made(async ({ from, to }, { runId }) => {
+      calls.push(from === to ? from : `${from} to ${to}`);
+      if (calls.length === 1) await gate.promise;
+      assert.notEqual(runId, "");
+    });
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    const partition = "2024-05-04";
+    const busy = world.receive(runtime, { partition });
+    world.send(single());
+    // All but the busy one are done; its request waits.
+    for (let n = 0; (await backfillIn(store).catch(() => undefined))?.counts.succeeded !== 6; n++) {
+      assert.ok(n < 1_000, "it never comes so far");
+      const index = world.waiting.findIndex(({ at }) => at <= world.clock.now());
+      const [message] = index < 0 ? [] : world.waiting.splice(index, 1);
+      if (message === undefined) await world.clock.advance(1_000);
+      else await world.receive(runtime, message.data);
+    }
+    await world.receive(runtime, { partition });
+    gate.resolve();
+    await busy;
+    await world.run(runtime);
+    assert.deepEqual(calls, [partition, "2024-05-01 to 2024-05-07", partition]);
+    assert.deepEqual((await backfillIn(store)).counts.succeeded, 7);
+    const ofIt = (await runsIn(store)).filter((run) => run.partition === partition);
+    assert.deepEqual(
+      ofIt.map(({ status }) => status),
+      ["succeeded", "succeeded", "succeeded"],
+    );
+  });
+
+  test("code that did not know of ranges has made its own partition alone: the others are made as ever", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    const calls: string[] = [];
+    const code: Code = ({ from, to }) => void calls.push(from === to ? from : assert.fail("a range"));
+    const [now, older] = [made(code), made(code, {})];
+    let definitions = now;
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    world.send(single());
+    await world.receive(runtime, world.waiting.shift()?.data);
+    definitions = older;
+    await untilMade(world, runtime, store);
+    definitions = now;
+    await world.run(runtime);
+    assert.deepEqual(calls.toSorted(), WEEK);
+    assert.equal((await backfillIn(store)).counts.succeeded, 7);
+  });
+
+  test("an attempt that died with the range noted does not vouch for a later one of other code", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    const calls: string[] = [];
+    const dying = made(() => {
+      throw new RetryableError("once");
+    });
+    let definitions = { ...dying };
+    const [days] = [dying.assets.get(KEY) ?? assert.fail()];
+    const retried = { ...days, retry: { maxRetries: 1 } };
+    definitions = { ...dying, assets: new Map([...dying.assets, [KEY, retried]]) };
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    world.send(single());
+    await world.receive(runtime, world.waiting.shift()?.data);
+    await world.receive(runtime, world.waiting.shift()?.data);
+    const [run] = await runsIn(store);
+    assert.deepEqual([run?.status, Object.keys(run?.range?.upstreams ?? {})], ["parked", WEEK]);
+    const code: Code = ({ from, to }) => void calls.push(from === to ? from : assert.fail("a range"));
+    definitions = made(code, {});
+    while (calls.length === 0) {
+      await world.clock.advance(60_000);
+      await runtime.sweepDue();
+      for (const { data } of world.waiting.splice(0)) await world.receive(runtime, data);
+    }
+    definitions = made(code);
+    await world.run(runtime);
+    assert.deepEqual(calls.toSorted(), WEEK);
+  });
+
+  test("narrows the range to what is missing, and says why it cannot be", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    const calls: string[] = [];
+    let definitions = made(({ from, to }) => void calls.push(`${from} to ${to}`));
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    const refusal = async (message: unknown): Promise<string> => {
+      world.send(message);
+      await world.run(runtime);
+      const [event] = (await store.history({ types: ["message.refused"], limit: 1 })).items;
+      assert.equal(await store.get("backfill", ID), undefined);
+      return event?.type === "message.refused" ? event.reason : "";
+    };
+    world.send({ partition: "2024-05-02" });
+    await world.run(runtime);
+    assert.match(await refusal(single()), /^1 of the 7 partitions from 2024-05-01 to 2024-05-07 have data.*--all/);
+    assert.match(await refusal(single({ which: "failed" })), /leave --failed out/);
+    assert.match(await refusal(single({ maxConcurrent: 2 })), /leave --max-concurrent and --per-day out/);
+    definitions = made(() => undefined, {});
+    assert.match(await refusal(single()), /leave --single-run out, or let its code/);
+    definitions = made(({ from, to }) => void calls.push(`${from} to ${to}`));
+
+    const other = "1".repeat(16);
+    world.send(single({ from: "2024-05-02", id: other }));
+    await world.run(runtime);
+    assert.deepEqual(calls, ["2024-05-02 to 2024-05-02", "2024-05-03 to 2024-05-07"]);
+    const { from, total, which } = (await store.get("backfill", other)) ?? assert.fail();
+    assert.deepEqual([from, total, which], ["2024-05-03", 5, "all"]);
+
+    world.send(single({ from: "2024-05-03" }));
+    await world.run(runtime);
+    assert.deepEqual((await backfillIn(store)).counts, { passedOver: 5, succeeded: 0, skipped: 0, failed: 0 });
+    assert.equal(calls.length, 2);
+  });
+
+  test("has no partition of its own and no version, and is not replayed", async () => {
+    const store = memoryEventStore();
+    const world = post(store);
+    let calls = 0;
+    const definitions = made(({ keys }, context) => {
+      if (keys.length === 1) assert.equal(context.partition.key, "2024-05-01");
+      else assert.throws(() => context.partition, /makes 7 partitions.*use context.partitionRange/);
+      context.skipUnchanged("v1");
+      calls += 1;
+    });
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    world.send({ partition: "2024-05-01" });
+    await world.run(runtime);
+    assert.equal((await headsIn(store))[0]?.head?.dataVersion, "v1");
+    world.send(single({ which: "all" }));
+    await world.run(runtime);
+    assert.equal(calls, 2);
+    const [first] = await headsIn(store);
+    assert.equal(first?.head?.dataVersion, undefined);
+    const run = (await store.get("run", first?.head?.runId ?? "")) ?? assert.fail();
+    const replay = replayOf(run, "n");
+    assert.match(replay.kind === "refused" ? replay.reason : "", /several partitions of demo\/days at once/);
+  });
+});
+
+test("a hundred thousand partitions: few writes, little memory, a bounded time", async (t) => {
   const sqlite = openSqliteEventStore({ file: ":memory:" });
   t.after(() => sqlite.close());
   const [from, to] = ["2010-01-01T00", "2021-05-29T15"];
@@ -323,8 +632,8 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
   const definitions = definitionsOf(definition);
   const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
   const receive = (data: unknown): Promise<void> => world.receive(runtime, data);
-  const heapBefore = process.memoryUsage().heapUsed;
-  let heap = 0;
+  const before = heldBytes();
+  let held = 0;
   const requested = new Set<string>();
   await receive(start({ from, to, maxConcurrent: 100 }));
   for (let second = 0; (await backfillIn(store)).endedAt === undefined; second++) {
@@ -361,10 +670,10 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
     await world.clock.advance(1_000);
     await receive({ backfill: { action: "wake", id: ID } });
     // Many more ends than one call: within the same second they change nothing.
-    const before = writes;
+    const writesBefore = writes;
     await receive({ backfill: { action: "wake", id: ID } });
-    assert.equal(writes, before);
-    heap = Math.max(heap, process.memoryUsage().heapUsed);
+    assert.equal(writes, writesBefore);
+    if (second % 100 === 0) held = Math.max(held, heldBytes());
   }
   const { counts, status } = await backfillIn(store);
   assert.equal(status, "done");
@@ -373,5 +682,5 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
   assert.ok(writes < 1_100, `${writes} writes of the document`);
   assert.ok(longest < 10_000, `${longest} characters in the document`);
   // The test's own set of requests is most of it.
-  assert.ok(heap - heapBefore < 200_000_000, `${Math.round((heap - heapBefore) / 1e6)} MB`);
+  assert.ok(held > 0 && held - before < 200_000_000, `${Math.round((held - before) / 1e6)} MB`);
 });

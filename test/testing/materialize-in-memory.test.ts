@@ -10,12 +10,14 @@ import {
   PermanentError,
   secret,
 } from "sluice";
+import type { WritableObjects } from "sluice";
 import { z } from "zod";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { forum } from "../support/forum.ts";
 import { posts } from "../support/posts.ts";
 import { profiles } from "../support/profiles.ts";
+import { rates } from "../support/rates.ts";
 
 test("20 is high", async () => {
   const scores = [{ address: "0x1", score: 20, day: "2024-05-01" }];
@@ -187,4 +189,72 @@ test("an output of a multi-asset gives its own rows, and is skipped at the versi
   assert.equal(dataVersion, "v1");
   const skipped = await materializeInMemory(forum.outputs.threads, { ...given, shown: "v1" });
   assert.deepEqual([skipped.rows, skipped.skipped], [[], "unchanged"]);
+});
+
+test("code that takes a range gets one, and no partition of its own", async () => {
+  const ranges = asset({
+    key: "test/ranges",
+    partitions: daily({ start: "2024-05-01" }),
+    backfill: "single-run",
+    async materialize(context) {
+      const { keys, start, end } = context.partitionRange;
+      const own = keys.length === 1 ? context.partition.key : "none";
+      return { metadata: { keys: keys.join(), days: ((end ?? 0) - (start ?? 0)) / 86_400_000, own }, dataVersion: "v" };
+    },
+  });
+  const one = await materializeInMemory(ranges, { partition: "2024-05-01" });
+  assert.deepEqual([one.metadata, one.dataVersion], [{ keys: "2024-05-01", days: 1, own: "2024-05-01" }, "v"]);
+  const two = await materializeInMemory(ranges, { partition: "2024-05-01", through: "2024-05-02" });
+  assert.deepEqual(
+    [two.metadata, two.dataVersion],
+    [{ keys: "2024-05-01,2024-05-02", days: 2, own: "none" }, undefined],
+  );
+
+  const careless = asset({
+    key: "test/careless",
+    partitions: daily({ start: "2024-05-01" }),
+    backfill: "single-run",
+    materialize: async ({ partition }) => ({ metadata: { day: partition.key } }),
+  });
+  await assert.rejects(
+    materializeInMemory(careless, { partition: "2024-05-01", through: "2024-05-02" }),
+    /makes 2 partitions, so there is no context.partition/,
+  );
+  const { backfill, ...plain } = careless;
+  await assert.rejects(
+    materializeInMemory(plain, { partition: "2024-05-01", through: "2024-05-02" }),
+    /test\/careless takes one partition a run/,
+  );
+});
+
+test("a range is one request, and a file for each of its days", async (t) => {
+  const asked: (string | undefined)[] = [];
+  const server = createServer(({ url }, response) => {
+    asked.push(url);
+    response.end(JSON.stringify({ "2024-05-01": { EUR: 1 }, "2024-05-02": { EUR: 2 } }));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo; // it listens on a port
+  const written: string[] = [];
+  const none = (): never => assert.fail("not to be called");
+  const files: WritableObjects = {
+    list: none,
+    read: none,
+    delete: none,
+    async write(name, body) {
+      const parts: Uint8Array[] = [];
+      for await (const part of body) parts.push(part);
+      written.push(`${name} ${Buffer.concat(parts).toString()}`);
+      return { name, generation: "1", size: 1 };
+    },
+  };
+  const resources = { bank: `http://127.0.0.1:${port}`, files };
+  await materializeInMemory(rates, { resources, partition: "2024-05-01", through: "2024-05-03" });
+  assert.deepEqual(asked, ["/rates?from=2024-05-01&to=2024-05-03"]);
+  assert.deepEqual(written, [
+    'days/2024-05-01.json {"EUR":1}',
+    'days/2024-05-02.json {"EUR":2}',
+    "days/2024-05-03.json {}",
+  ]);
 });

@@ -5,12 +5,13 @@ import type { BackfillMessage } from "../../core/backfill-message.ts";
 import type { BackfillDocument } from "../../core/documents.ts";
 import { systemClock, systemRandom } from "../../local/system-clock.ts";
 import { planBackfill, printPlan } from "../backfill-plan.ts";
-import { backfillResult, followBackfill, progressText } from "../backfill-view.ts";
+import { backfillResult, barText, followBackfill, progressText } from "../backfill-view.ts";
 import type { AssetEntry, Catalog } from "../catalog.ts";
 import { example, findAsset, positiveCount } from "../command.ts";
 import { deployable, paceOf } from "../elsewhere.ts";
 import type { ExitCode, Runner } from "../command.ts";
 import { endOfHistory } from "../follow.ts";
+import { plain } from "../shell.ts";
 import type { Shell } from "../shell.ts";
 import { printTable, timeText } from "../tables.ts";
 import { UsageError } from "../usage-error.ts";
@@ -57,7 +58,7 @@ export function backfillCommand(run: Runner): Command {
       run(async ({ shell, bench: open }, key: string, options: Options) => {
         const bench = await open();
         const asset = findAsset(await bench.catalog(), key);
-        const wishes = wishesOf(asset, options);
+        const wishes = wishesOf(options);
         if (options.dryRun === true) {
           const plan = await planBackfill(bench.store, asset, wishes, now());
           shell.value(plan);
@@ -68,7 +69,9 @@ export function backfillCommand(run: Runner): Command {
         const force = options.force === undefined ? {} : { force: options.force };
         const backfill = await tell(shell, bench, asset, { action: "start", id, ...wishes, ...force });
         if (backfill === undefined) return 2;
-        shell.print(`backfill ${id} of ${asset.key}: ${backfill.from} to ${backfill.to}, ${backfill.total} partitions`);
+        const { from, to, total, singleRun } = backfill;
+        const how = singleRun === true ? ", in a single run" : "";
+        shell.print(`backfill ${id} of ${asset.key}: ${from} to ${to}, ${total} partitions${how}`);
         return followToEnd(shell, bench, id);
       }),
     );
@@ -79,16 +82,8 @@ export function backfillCommand(run: Runner): Command {
     .addCommand(resumeCommand(run));
 }
 
-function wishesOf(
-  asset: AssetEntry,
-  options: Options,
-): Omit<Extract<BackfillMessage, { action: "start" }>, "action" | "id"> {
-  const { from, to, maxConcurrent, perDay } = options;
-  if (options.singleRun === true) {
-    throw new UsageError(
-      `${asset.key} cannot take a range in a single run: a run materializes one partition; leave --single-run out`,
-    );
-  }
+function wishesOf(options: Options): Omit<Extract<BackfillMessage, { action: "start" }>, "action" | "id"> {
+  const { from, to, maxConcurrent, perDay, singleRun } = options;
   if (from === undefined || to === undefined)
     throw new UsageError("name the range: --from <partition> --to <partition>");
   if (maxConcurrent !== undefined && maxConcurrent > MAX_CONCURRENT)
@@ -99,6 +94,7 @@ function wishesOf(
     which: options.all === true ? "all" : options.failed === true ? "failed" : "missing",
     ...(maxConcurrent === undefined ? {} : { maxConcurrent }),
     ...(perDay === undefined ? {} : { perDay }),
+    ...(singleRun === undefined ? {} : { singleRun }),
   };
 }
 
@@ -134,15 +130,28 @@ function listCommand(run: Runner): Command {
 
 function statusCommand(run: Runner): Command {
   return new Command("status")
-    .description("how far a backfill has come")
+    .description("how far a backfill has come; in a terminal, with a bar")
     .argument("<id>", "the backfill")
-    .addHelpText("after", example("sluice backfill status 0123456789abcdef"))
+    .option("--follow", "show it until it has ended, whoever does the work; exit code 1 unless all of it is done")
+    .addHelpText(
+      "after",
+      example("sluice backfill status 0123456789abcdef", "sluice backfill status 0123456789abcdef --follow"),
+    )
     .action(
-      run(async ({ shell, bench }, id: string) => {
-        const backfill = await findBackfill((await bench()).store, id);
-        shell.value(backfillResult(backfill, now()));
-        printStatus(shell, backfill);
-        return 0;
+      run(async ({ shell, bench: open }, id: string, { follow }: { readonly follow?: true }) => {
+        const bench = await open();
+        const found = await findBackfill(bench.store, id);
+        if (follow !== true) {
+          shell.value(backfillResult(found, now()));
+          if (shell.columns !== undefined) shell.print(barText(found, shell.columns));
+          printStatus(shell, found);
+          return 0;
+        }
+        if (shell.columns === undefined) shell.print(progressText(found, now()));
+        const ended = await followBackfill(shell, bench, id, now);
+        shell.value(backfillResult(ended, now()));
+        printStatus(shell, { ...ended, failures: [] }); // these have been shown
+        return isAllDone(ended) ? 0 : 1;
       }),
     );
 }
@@ -178,14 +187,13 @@ function resumeCommand(run: Runner): Command {
         const bench = await open();
         const before = await findBackfill(bench.store, id);
         if (before.status === "done") {
-          const { asset, from, to } = before;
-          throw new UsageError(
-            `the backfill ${id} has ended; for what failed: sluice backfill ${asset} --failed --from ${from} --to ${to}`,
-          );
+          throw new UsageError(`the backfill ${id} has ended; for what failed: ${againFor(before)}`);
         }
         const asset = assetOf(await bench.catalog(), before);
         const goesOn = ({ status }: BackfillDocument): boolean => status !== "cancelled";
-        if ((await tell(shell, bench, asset, { action: "resume", id }, goesOn)) === undefined) return 2;
+        const resumed = await tell(shell, bench, asset, { action: "resume", id }, goesOn);
+        if (resumed === undefined) return 2;
+        shell.print(`backfill ${id} of ${resumed.asset} goes on: ${progressText(resumed, now())}`);
         return followToEnd(shell, bench, id);
       }),
     );
@@ -238,7 +246,7 @@ async function followToEnd(shell: Shell, bench: Workbench, id: string): Promise<
     if (!bench.remote) await bench.settle();
     shell.value(backfillResult(backfill, now()));
     printStatus(shell, { ...backfill, failures: [] }); // these have been shown
-    return backfill.counts.failed === 0 && backfill.status === "done" ? 0 : 1;
+    return isAllDone(backfill) ? 0 : 1;
   } catch (error) {
     if (shell.signal.aborted) {
       const { deployment } = bench;
@@ -254,13 +262,23 @@ async function followToEnd(shell: Shell, bench: Workbench, id: string): Promise<
   }
 }
 
+/** A single run that failed has marked its first partition alone. */
+function againFor({ asset, from, to, singleRun }: BackfillDocument): string {
+  return `sluice backfill ${asset} ${singleRun === true ? "--all --single-run" : "--failed"} --from ${from} --to ${to}`;
+}
+
+function isAllDone({ counts, status }: BackfillDocument): boolean {
+  return counts.failed === 0 && status === "done";
+}
+
 function printStatus(shell: Shell, backfill: BackfillDocument): void {
   const { id, asset, from, to, status, reason, counts, underWay, failures } = backfill;
-  shell.print(`backfill ${id} of ${asset}, ${from} to ${to}: ${status}${reason === undefined ? "" : `, ${reason}`}`);
+  const because = reason === undefined ? "" : `, ${plain(reason)}`;
+  shell.print(`backfill ${id} of ${asset}, ${from} to ${to}: ${status}${because}`);
   shell.print(progressText(backfill, now()));
   if (status === "cancelled" && underWay.length > 0)
     shell.print(`${underWay.map(({ partition }) => partition).join(", ")}: under way, to their ends`);
   for (const { partition, runId, reason: why } of failures)
-    shell.print(shell.paint("red", `${partition} failed (run ${runId}): ${why}`));
-  if (counts.failed > 0) shell.print(`again, what failed: sluice backfill ${asset} --failed --from ${from} --to ${to}`);
+    shell.print(shell.paint("red", plain(`${partition} failed (run ${runId}): ${why}`)));
+  if (counts.failed > 0) shell.print(`again, what failed: ${againFor(backfill)}`);
 }
