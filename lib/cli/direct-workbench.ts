@@ -45,7 +45,9 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
 
   /** A home that nothing was done in yet has no history; looking at it does not make one. */
   const readStore = async (): Promise<SqliteEventStore> => {
-    if (opening !== undefined) return (await opening).platform.events;
+    // Where another process has the rest open, whoever asked for that was told; the history can be read all the same.
+    const opened = await opening?.catch(() => undefined);
+    if (opened !== undefined) return opened.platform.events;
     const file = join(home, "events.sqlite");
     return (reading ??= openSqliteEventStore({ file: existsSync(file) ? file : ":memory:" }));
   };
@@ -101,7 +103,8 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
       // One clock for all.
       slackMs: 0,
       async changes(table) {
-        if (opening !== undefined) return (await opening).platform.warehouse.changes(table);
+        const opened = await opening?.catch(() => undefined);
+        if (opened !== undefined) return opened.platform.warehouse.changes(table);
         if (!existsSync(join(home, "warehouse.duckdb"))) return undefined;
         return (await (looking ??= openWarehouse(home))).changes(table);
       },

@@ -3,7 +3,8 @@
  * read: each part with its value and what it rests on.
  */
 import type { AssetKey } from "./asset-key.ts";
-import type { AutomationCondition, UpstreamCondition } from "./automation.ts";
+import type { AutomationCondition, ScheduleCondition, UpstreamCondition } from "./automation.ts";
+import { lastTick, nextTick } from "./cron.ts";
 import { shortHash } from "./hash.ts";
 import { formatPartition } from "./partitions.ts";
 
@@ -17,6 +18,8 @@ export interface UpstreamFact {
   /** The materialization that it shows now (of a whole upstream: `wholeVersion`), and when it was committed; absent while there is none. */
   readonly version?: string;
   readonly at?: number;
+  /** The run that made it; absent where it was not made by one. */
+  readonly run?: string;
   /** The version that the asset's own partition was made from. */
   readonly consumed?: string;
   /** Why the blocking checks have refused what its last run made; nothing has passed them since. */
@@ -30,8 +33,9 @@ export interface Facts {
   readonly asset: AssetKey;
   readonly partition: string;
   readonly now: number;
-  /** When the partition was last made. */
+  /** When the partition was last made, by which run, and as which materialization. */
   readonly madeAt?: number;
+  readonly madeBy?: { readonly run: string; readonly version: string };
   /** Whether it is the newest partition that time has completed. */
   readonly newest: boolean;
   readonly upstreams: readonly UpstreamFact[];
@@ -61,7 +65,7 @@ export function explain(condition: AutomationCondition, facts: Facts): Explained
       return part(
         "schedule",
         false,
-        `it is requested at ${condition.cron} (${condition.timeZone}), not by its upstreams`,
+        `it is requested at ${condition.cron} (${condition.timeZone}), not by its upstreams: ${ticks(condition, facts.now)}`,
         [],
       );
     case "eager":
@@ -89,28 +93,51 @@ function ready(facts: Facts): readonly Explained[] {
 }
 
 function missing(facts: Facts): Explained {
-  const { madeAt } = facts;
+  const { madeAt, madeBy } = facts;
   return part(
     "missing",
     madeAt === undefined,
-    madeAt === undefined ? "it was never made" : `it was made ${iso(madeAt)}`,
-    [],
+    madeAt === undefined ? "it was never made" : `it was made ${made(madeAt, madeBy?.run)}`,
+    own(facts),
   );
+}
+
+/** `2024-05-01T10:00:00.000Z by run 4f1d0a2b3c4d5e6f` */
+function made(at: number, run: string | undefined): string {
+  return `${iso(at)}${run === undefined ? "" : ` by run ${run}`}`;
+}
+
+function own({ madeBy }: Facts): readonly string[] {
+  return madeBy === undefined ? [] : [madeBy.version];
+}
+
+/** The last tick and the next one. */
+function ticks({ cron, timeZone }: ScheduleCondition, now: number): string {
+  const [last, next] = [lastTick(cron, timeZone, now), nextTick(cron, timeZone, now)];
+  return `last ${last === undefined ? "never" : iso(last)}, next ${next === undefined ? "never" : iso(next)}`;
 }
 
 function updated(facts: Facts): Explained {
   const newer = facts.upstreams.filter(({ version, consumed }) => version !== undefined && version !== consumed);
-  const because =
-    newer.length === 0
-      ? "it was made from what its upstreams show"
-      : `newer than what it was made from: ${list(newer)}`;
-  return part("an upstream updated", newer.length > 0, because, versions(newer));
+  if (newer.length > 0) {
+    const what = facts.madeAt === undefined ? "made, and never read by it" : "newer than what it was made from";
+    return part("an upstream updated", true, `${what}: ${list(newer, true)}`, versions(newer));
+  }
+  return part("an upstream updated", false, unchanged(facts), versions(facts.upstreams));
+}
+
+/** Why no upstream shows anything that the partition was not made from. */
+function unchanged({ upstreams }: Facts): string {
+  if (upstreams.length === 0) return "it has no upstreams";
+  const there = upstreams.filter(({ version }) => version !== undefined);
+  if (there.length === 0) return "none of its upstreams was ever made";
+  return `it was made from what its upstreams show: ${list(there, true)}`;
 }
 
 function noneMissing(facts: Facts): Explained {
   const gone = facts.upstreams.filter(({ version }) => version === undefined);
-  const because = gone.length === 0 ? count(facts.upstreams, "there") : `not there yet: ${list(gone)}`;
-  return part("all upstreams there", gone.length === 0, because, []);
+  if (gone.length > 0) return part("all upstreams there", false, `not there yet: ${list(gone)}`, []);
+  return part("all upstreams there", true, count(facts.upstreams, "there"), versions(facts.upstreams));
 }
 
 function noneBlocked(facts: Facts): Explained {
@@ -132,7 +159,8 @@ function newest(facts: Facts): Explained {
   );
 }
 
-function ticked({ tick, madeAt }: Facts): Explained {
+function ticked(facts: Facts): Explained {
+  const { tick, madeAt, madeBy } = facts;
   if (tick === undefined) return part("tick passed", false, "the cron line has not ticked yet", []);
   const value = madeAt === undefined || madeAt < tick;
   return part(
@@ -140,8 +168,8 @@ function ticked({ tick, madeAt }: Facts): Explained {
     value,
     value
       ? `ticked ${iso(tick)}, and it was not made since`
-      : `it was made ${iso(madeAt)}, after the tick ${iso(tick)}`,
-    [],
+      : `it was made ${made(madeAt, madeBy?.run)}, after the tick ${iso(tick)}`,
+    own(facts),
   );
 }
 
@@ -189,15 +217,30 @@ function any(label: string, parts: readonly Explained[]): Explained {
   );
 }
 
+/** The last made comes first. */
 function versions(upstreams: readonly UpstreamFact[]): readonly string[] {
-  return upstreams.flatMap(({ version }) => (version === undefined ? [] : [version.replace(/\+[0-9a-f]{8}$/, "")]));
+  return newestFirst(upstreams).flatMap(({ version }) =>
+    version === undefined ? [] : [version.replace(/\+[0-9a-f]{8}$/, "")],
+  );
+}
+
+function newestFirst(upstreams: readonly UpstreamFact[]): readonly UpstreamFact[] {
+  return upstreams.toSorted((one, other) => (other.at ?? 0) - (one.at ?? 0));
 }
 
 const SHOWN = 3;
 
-function list(upstreams: readonly UpstreamFact[]): string {
-  const shown = upstreams.slice(0, SHOWN).map(name).join(", ");
+/** `when`: the last made first, each with its time and run. */
+function list(upstreams: readonly UpstreamFact[], when = false): string {
+  const shown = (when ? newestFirst(upstreams) : upstreams)
+    .slice(0, SHOWN)
+    .map((upstream) => (when ? dated(upstream) : name(upstream)))
+    .join(", ");
   return upstreams.length > SHOWN ? `${shown} and ${upstreams.length - SHOWN} more` : shown;
+}
+
+function dated(upstream: UpstreamFact): string {
+  return upstream.at === undefined ? name(upstream) : `${name(upstream)} of ${made(upstream.at, upstream.run)}`;
 }
 
 function name({ asset, partition }: Pick<UpstreamFact, "asset" | "partition">): string {
@@ -206,7 +249,9 @@ function name({ asset, partition }: Pick<UpstreamFact, "asset" | "partition">): 
 }
 
 function count(upstreams: readonly UpstreamFact[], what: string): string {
-  return upstreams.length === 0 ? "it has no upstreams" : `${upstreams.length} of ${upstreams.length} ${what}`;
+  const [last] = newestFirst(upstreams);
+  if (last === undefined) return "it has no upstreams";
+  return `${upstreams.length} of ${upstreams.length} ${what}, ${upstreams.length === 1 ? "" : "the last "}${dated(last)}`;
 }
 
 function iso(ms: number): string {

@@ -20,7 +20,10 @@ export function pauseAnswer(pause: PauseDocument, { cause, force }: Pick<RunRequ
     case "manual":
     case "replay":
       if (force === true) return { kind: "go" };
-      return { kind: "refuse", reason: `${reason}: resume it, or ask with force` };
+      return {
+        kind: "refuse",
+        reason: `${reason}: \`sluice resume ${pause.asset}\` ends that, --force runs it all the same`,
+      };
     // Whoever depends on a source does not wait for it: what was seen of it last counts.
     case "dependent":
       return { kind: "skip", reason };

@@ -1,5 +1,7 @@
 /** Runs are canceled and replayed, assets paused and resumed, through the front door. */
 import assert from "node:assert/strict";
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { after, test } from "node:test";
 import { z } from "zod";
 import { openSqliteEventStore } from "../../lib/local/sqlite-event-store.ts";
@@ -7,7 +9,23 @@ import { openLocalBus } from "../../lib/local/local-bus.ts";
 import { systemClock, systemRandom } from "../../lib/local/system-clock.ts";
 import { REPORT, SCORES, temporaryProject } from "../support/sluice-command.ts";
 
-const project = temporaryProject({ "scores.ts": SCORES, "report.ts": REPORT });
+/** Waits for the file `gate`, and hears nothing meanwhile; then there are rows to publish. */
+const SLOW = `
+import { existsSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { asset, bigqueryTable } from "sluice";
+import { z } from "zod";
+export const slow = asset({
+  key: "demo/slow", schema: z.object({ id: z.int() }), ioManager: bigqueryTable(),
+  async *materialize({ row }) {
+    while (!existsSync("gate")) await pause(20);
+    yield row({ id: 1 });
+  },
+});
+export const lost = asset({ key: "demo/lost", async *materialize() { yield { id: 1 }; } });
+`;
+
+const project = temporaryProject({ "scores.ts": SCORES, "report.ts": REPORT, "slow.ts": SLOW });
 const { sluice, json, home } = project;
 after(() => project.remove());
 
@@ -29,12 +47,34 @@ test("without anything else running: pause, refuse, force, resume, and what make
   assert.deepEqual([paused.code, paused.stdout], [0, "demo/report is paused\n"]);
   const refused = await sluice("materialize", "demo/report");
   assert.equal(refused.code, 2);
-  assert.match(refused.stderr, /demo\/report is paused \(the source is broken\): resume it, or ask with force/);
-  assert.match((await sluice("list")).stdout, /^demo\/report .*paused/m);
+  // Said once, with both ways out.
+  assert.equal(
+    refused.stderr,
+    "error: demo/report is paused (the source is broken): `sluice resume demo/report` ends that, --force runs it all the same\n",
+  );
+  assert.equal(refused.stdout, "");
+  const listed = (await sluice("list")).stdout.split("\n");
+  const column = listed[0]?.indexOf("STATE") ?? -1;
+  assert.ok(column > 0, listed[0]);
+  assert.equal(
+    listed
+      .find((line) => line.startsWith("demo/report "))
+      ?.slice(column)
+      .split(" ")[0],
+    "paused",
+  );
+  assert.equal(
+    listed
+      .find((line) => line.startsWith("demo/scores "))
+      ?.slice(column)
+      .split(" ")[0],
+    "",
+  );
   assert.match((await sluice("why", "demo/report")).stdout, /paused since .*: what asks for it by itself waits/);
   const forced = await sluice("materialize", "demo/report", "--force");
   assert.equal(forced.code, 0, forced.stderr);
   assert.deepEqual(await json("resume", "demo/report"), [{ asset: "demo/report", changed: true }]);
+  assert.ok(!(await sluice("list")).stdout.includes("STATE"), "a column of nothing");
 
   const [run] = runsSchema.parse(await json("runs", "--asset", "demo/report"));
   assert.ok(run !== undefined);
@@ -48,6 +88,42 @@ test("without anything else running: pause, refuse, force, resume, and what make
   const unknown = await sluice("cancel", "0000000000000000");
   assert.deepEqual([unknown.code, unknown.stderr.includes("there is no run")], [2, true]);
   assert.equal((await sluice("dead-letters")).stdout, "No dead letters.\n");
+  const stray = await sluice("dead-letters", "replay", "x");
+  assert.deepEqual(
+    [stray.code, stray.stderr],
+    [1, "error: x: there is no such dead letter: see `sluice dead-letters`\n"],
+  );
+});
+
+test("beside a process that has the home open, a run is canceled and a pause ended, in one story", async () => {
+  const work = project.start("materialize", "demo/slow");
+  const events = openSqliteEventStore({ file: `${home}/events.sqlite` });
+  const run = await until(async () => (await events.runs({ status: "running" })).items[0]);
+  events.close();
+  assert.equal((await sluice("pause", "demo/scores")).code, 0);
+  const resumed = await sluice("resume", "demo/scores");
+  assert.deepEqual(
+    [resumed.code, resumed.stdout, resumed.stderr],
+    [0, "demo/scores goes on\n", "another sluice process uses this home, and takes it up within 30 seconds\n"],
+  );
+
+  const cancel = project.start("cancel", run.id, "--reason", "the wrong\nconfig");
+  await cancel.until("takes it up within 30 seconds");
+  project.write("gate", "");
+  const { code, stdout, stderr } = await cancel.ended;
+  assert.deepEqual([code, stderr], [0, "another sluice process uses this home, and takes it up within 30 seconds\n"]);
+  assert.equal(stdout, `run ${run.id} of demo/slow: canceled, the wrong\\nconfig\n`);
+  assert.match((await work.ended).stdout, /canceled: the wrong\\nconfig$/m);
+  rmSync(join(project.root, "gate"));
+});
+
+test("rows that nobody would store are an error, not a success", async () => {
+  const { code, stdout, stderr } = await sluice("materialize", "demo/lost");
+  assert.equal(code, 1, stderr);
+  assert.match(
+    stdout,
+    /failed: demo\/lost: materialize returned rows, and it has no ioManager that would store them: /,
+  );
 });
 
 test("a run under `sluice dev` is canceled while its code is at work", async () => {

@@ -1,7 +1,7 @@
 /** `sluice why`: a waiting asset explains itself. */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import { temporaryProject } from "../support/sluice-command.ts";
+import { SCORES, temporaryProject } from "../support/sluice-command.ts";
 
 const CHAIN = `
 import { asset, daily, dependsOn, eager } from "sluice";
@@ -18,7 +18,10 @@ export const trend = asset({
 `;
 
 describe("sluice why", () => {
-  const project = temporaryProject({ "chain.ts": CHAIN });
+  const project = temporaryProject({
+    "chain.ts": CHAIN,
+    "drops.ts": SCORES.replace('name: "scores"', 'name: "drops"'),
+  });
   const { sluice } = project;
   after(() => project.remove());
 
@@ -32,7 +35,7 @@ describe("sluice why", () => {
     assert.match(stdout, /^ {6}✓ missing: it was never made$/m);
     assert.match(
       stdout,
-      /^ {6}✓ an upstream updated: newer than what it was made from: demo\/scores 2024-05-02 {2}\[m-/m,
+      /^ {6}✓ an upstream updated: made, and never read by it: demo\/scores 2024-05-02 of \S+Z by run [0-9a-f]{16} {2}\[m-/m,
     );
     assert.match(stdout, /^ {4}✗ all upstreams there: not there yet: demo\/scores 2024-05-01$/m);
     assert.match(stdout, /^ {4}✓ no upstream blocked: /m);
@@ -45,9 +48,28 @@ describe("sluice why", () => {
     const { stdout } = await sluice("why", "demo/trend", "--partition", "2024-05-02");
     assert.match(
       stdout,
-      /^ {4}✗ something new\n {6}✗ missing: it was made .*\n.*: it was made from what its upstreams show$/m,
+      /^ {4}✗ something new\n {6}✗ missing: it was made \S+Z by run [0-9a-f]{16} {2}\[m-.*\n.*: it was made from what its upstreams show: demo\/scores 2024-05-0\d of .*, demo\/scores .* {2}\[m-[^,]+, m-[^,]+\]$/m,
     );
     assert.match(stdout, /^ {2}last run [0-9a-f]{16} succeeded$/m);
+  });
+
+  test("an import: when it is asked for, which files it is made of, and which it was made of", async () => {
+    const before = await sluice("why", "demo/drops", "--partition", "2024-05-01");
+    assert.match(before.stdout, /^ {2}✗ schedule: it is requested at 0 0 \* \* \* \(UTC\), .*: last \S+Z, next \S+Z$/m);
+    assert.match(before.stdout, /^ {2}✗ files\n {4}✓ asked for by each file: of gs:\/\/drops\/scores that matches /m);
+    assert.match(before.stdout, /^ {4}✗ loaded: none was, and no run has looked for any$/m);
+    const none = await sluice("materialize", "demo/drops", "--partition", "2024-05-01");
+    assert.equal(none.code, 0, none.stderr);
+    assert.match(
+      (await sluice("why", "demo/drops", "--partition", "2024-05-01")).stdout,
+      /^ {4}✗ loaded: none was: run ([0-9a-f]{16}) skipped at \S+Z: no object of 2024-05-01 is in gs:\/\/drops\/scores {2}\[\1\]$/m,
+    );
+    project.write("day.json", '{"score":1}\n');
+    assert.equal((await sluice("put", "day.json", "gs://drops/scores/2024-05-01.json")).code, 0);
+    assert.match(
+      (await sluice("why", "demo/drops", "--partition", "2024-05-01")).stdout,
+      /^ {2}✓ files\n.*\n.*\n {4}✓ loaded: scores\/2024-05-01\.json#\S+ at \S+Z by run [0-9a-f]{16} {2}\[m-[^\]]+\]$/m,
+    );
   });
 
   test("an asset without automation, an unknown one, and JSON", async () => {

@@ -69,7 +69,13 @@ const cases: [string, AutomationCondition, Partial<Facts>, boolean, RegExp][] = 
     /a newer one/,
   ],
   ["cron: no tick yet", onCron("0 6 * * *"), { upstreams: [fresh] }, false, /has not ticked/],
-  ["schedule: not by upstreams", onInterval("daily"), { upstreams: [fresh] }, false, /0 0 \* \* \*/],
+  [
+    "schedule: not by upstreams",
+    onInterval("daily"),
+    { upstreams: [fresh] },
+    false,
+    /0 0 \* \* \* \(UTC\), not by its upstreams: last 2024-05-02T00:00:00\.000Z, next 2024-05-03T00:00:00\.000Z$/,
+  ],
 ];
 
 for (const [name, condition, given, value, because] of cases) {
@@ -79,6 +85,43 @@ for (const [name, condition, given, value, because] of cases) {
     assert.match(explained.because, because);
   });
 }
+
+test("each line is true of what was never made, has no upstreams, or has none that was made", () => {
+  const lines = (more: Partial<Facts>): Readonly<Record<string, string>> => {
+    const [something, ...others] = explain(eager(), facts(more)).parts;
+    return Object.fromEntries([...(something?.parts ?? []), ...others].map(({ label, because }) => [label, because]));
+  };
+  const alone = lines({});
+  assert.equal(alone["missing"], "it was never made");
+  assert.equal(alone["an upstream updated"], "it has no upstreams");
+  assert.equal(alone["all upstreams there"], "it has no upstreams");
+  assert.equal(lines({ upstreams: [absent] })["an upstream updated"], "none of its upstreams was ever made");
+  const { consumed: _, ...unread } = { ...fresh, run: "r-2" };
+  assert.equal(
+    lines({ upstreams: [unread] })["an upstream updated"],
+    "made, and never read by it: a/x 2024-05-01 of 2024-05-02T05:59:59.000Z by run r-2",
+  );
+  const made = lines({ madeAt: at, madeBy: { run: "r-9", version: "m-9" }, upstreams: [seen] });
+  assert.equal(made["missing"], "it was made 2024-05-02T06:00:00.000Z by run r-9");
+  assert.equal(
+    made["an upstream updated"],
+    "it was made from what its upstreams show: a/x 2024-05-01 of 2024-05-02T05:59:59.000Z",
+  );
+});
+
+test("of many upstreams, the last made is named with its time and run, and its event comes first", () => {
+  const upstreams = Array.from({ length: 24 }, (_, hour) => ({
+    ...seen,
+    partition: `2024-05-01T${String(hour).padStart(2, "0")}`,
+    at: at + hour,
+    version: `m-${hour}`,
+    consumed: `m-${hour}`,
+    run: `r-${hour}`,
+  }));
+  const there = explain(eager(), facts({ upstreams })).parts.find(({ label }) => label === "all upstreams there");
+  assert.equal(there?.because, "24 of 24 there, the last a/x 2024-05-01T23 of 2024-05-02T06:00:00.023Z by run r-23");
+  assert.deepEqual([there?.events.length, there?.events[0]], [24, "m-23"]);
+});
 
 test("every part of the tree names what it rests on", () => {
   const tree = explain(eager(), facts({ madeAt: 1, upstreams: [fresh] }));

@@ -6,6 +6,7 @@ import { deployable, paceOf } from "../elsewhere.ts";
 import type { ExitCode, Runner } from "../command.ts";
 import { runResult } from "../follow.ts";
 import { settleOrLeave } from "../settle-or-leave.ts";
+import { plain } from "../shell.ts";
 import type { Shell } from "../shell.ts";
 import { timeText } from "../tables.ts";
 import { UsageError } from "../usage-error.ts";
@@ -46,7 +47,7 @@ export function cancelCommand(run: Runner): Command {
 
 function refuse(shell: Shell, reason: string, run?: RunDocument): ExitCode {
   shell.value({ ...(run === undefined ? {} : runResult(run)), refused: reason });
-  shell.warn(`error: ${reason}`);
+  shell.warn(`error: ${plain(reason)}`);
   return 1;
 }
 
@@ -65,7 +66,8 @@ async function tell(shell: Shell, { store }: Workbench, run: RunDocument): Promi
   const [event] = (await store.history({ run: run.id, types: ["run.canceled"], limit: 1 })).items;
   const jobs = event?.type === "run.canceled" ? (event.jobs ?? []) : [];
   shell.value({ ...runResult(run), jobs });
-  shell.print(`run ${run.id} of ${`${run.name} ${run.partition}`.trimEnd()}: ${run.status}, ${run.reason ?? ""}`);
+  const what = `${run.name} ${run.partition}`.trimEnd();
+  shell.print(plain(`run ${run.id} of ${what}: ${run.status}, ${run.reason ?? ""}`));
   for (const { jobId, outcome } of jobs)
     shell.print(`the warehouse job ${jobId} ${outcome === "stopped" ? "was stopped" : "had ended by itself"}`);
   return run.status === "canceled" ? 0 : 1;

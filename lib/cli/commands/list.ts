@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import type { AssetDocument, PauseDocument } from "../../core/documents.ts";
 import { chooseAssets, example } from "../command.ts";
+import { differingValue, printDiffering } from "../differing-code.ts";
 import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import type { AssetEntry } from "../catalog.ts";
@@ -10,6 +11,7 @@ import { withPreviousNames } from "../previous-names.ts";
 import { sensorStates } from "../sensor-states.ts";
 import { pausedValue } from "../paused.ts";
 import { printTable, timeText } from "../tables.ts";
+import type { Differing } from "../workbench.ts";
 
 export function listCommand(run: Runner): Command {
   return deployable(new Command("list"))
@@ -18,8 +20,11 @@ export function listCommand(run: Runner): Command {
     .addHelpText("after", example("sluice list", 'sluice list "gitcoin/*"', "sluice list --json"))
     .action(
       run(async ({ shell, bench }, selection: string | undefined) => {
-        const { store, catalog } = await bench();
+        const open = await bench();
+        const { store, catalog } = open;
         const all = await catalog();
+        // Beside the questions to the store.
+        const comparing = open.differing?.();
         const { assets, sensors, jobs, problems } = all;
         const chosen = selection === undefined ? assets : chooseAssets(all, selection);
         const heads = new Map<string, AssetDocument>();
@@ -44,9 +49,11 @@ export function listCommand(run: Runner): Command {
         const states = selection === undefined ? await sensorStates(sensors, store) : [];
         const shownJobs = selection === undefined ? jobs : [];
 
+        const differing: Differing = (await comparing) ?? new Map();
         shell.value({
           assets: chosen.map((asset) => ({
             ...asset,
+            ...differingValue(differing, asset.key),
             ...latest(heads.get(asset.key)),
             ...pausedValue(pauses.get(asset.key)),
             ...freshnessValue(fresh.get(asset.key)),
@@ -62,18 +69,20 @@ export function listCommand(run: Runner): Command {
             partitionsText(asset),
             head === undefined ? { text: "never", style: "dim" as const } : `${timeText(head.at)}  ${head.partition}`,
             ...(fresh.size === 0 ? [] : [freshnessCell(fresh.get(asset.key))]),
-            [
-              ...(pauses.has(asset.key) ? ["paused"] : []),
-              ...(asset.external === undefined ? [] : [EXTERNAL[asset.external]]),
-              ...asset.kinds,
-            ].join(", "),
+            ...(pauses.size === 0 ? [] : [pauses.has(asset.key) ? { text: "paused", style: "yellow" as const } : ""]),
+            [...(asset.external === undefined ? [] : [EXTERNAL[asset.external]]), ...asset.kinds].join(", "),
             { text: asset.place.split(" ")[0] ?? "", style: "dim" as const },
           ];
         });
-        if (assetRows.length === 0) shell.print("No assets: export one from a file in functions/.");
-        else {
+        if (assetRows.length === 0) {
+          // What is wrong is said below.
+          const remedy =
+            problems.length === 0 ? "export one from a file in functions/" : "the definitions have problems";
+          shell.print(`No assets: ${remedy}.`);
+        } else {
           const fresher = fresh.size === 0 ? [] : ["FRESH"];
-          const head = ["ASSET", "PARTITIONS", "LAST MATERIALIZED (UTC)", ...fresher, "KINDS", "FILE"];
+          const paused = pauses.size === 0 ? [] : ["STATE"];
+          const head = ["ASSET", "PARTITIONS", "LAST MATERIALIZED (UTC)", ...fresher, ...paused, "KINDS", "FILE"];
           printTable(shell, assetRows, head);
         }
         if (states.length > 0) {
@@ -90,6 +99,12 @@ export function listCommand(run: Runner): Command {
           const rows = shownJobs.map((job) => [{ text: job.name, style: "bold" as const }, job.topic]);
           printTable(shell, rows, ["JOB", "TOPIC"]);
         }
+        printDiffering(
+          shell,
+          open,
+          differing,
+          chosen.map(({ key }) => key),
+        );
         for (const problem of problems) shell.warn(problem);
         return problems.length === 0 ? 0 : 1;
       }),

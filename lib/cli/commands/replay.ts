@@ -11,6 +11,7 @@ import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { runResult } from "../follow.ts";
 import { requestAndFollow } from "../request-run.ts";
+import { plain } from "../shell.ts";
 import { UsageError } from "../usage-error.ts";
 import type { ReadableStore } from "../workbench.ts";
 
@@ -56,7 +57,8 @@ export function replayCommand(run: Runner): Command {
         const ended = runs.find(({ endedAt }) => endedAt !== undefined);
         if (ended === undefined) throw new Error(`the run of ${before.name} has gone`);
         shell.value(runResult(ended));
-        shell.print(`run ${ended.id}: ${ended.status}${ended.reason === undefined ? "" : `, ${ended.reason}`}`);
+        const reason = ended.reason === undefined ? "" : `, ${ended.reason}`;
+        shell.print(plain(`run ${ended.id}: ${ended.status}${reason}`));
         return ended.status === "failed" || ended.status === "canceled" ? 1 : 0;
       }),
     );

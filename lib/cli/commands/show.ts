@@ -8,6 +8,7 @@ import { formatTable } from "../../core/table.ts";
 import { placeOf } from "../../runtime/parquet/store.ts";
 import type { AssetEntry } from "../catalog.ts";
 import { example, findAsset } from "../command.ts";
+import { differingValue, printDiffering } from "../differing-code.ts";
 import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
 import { freshnessLine, freshnessNow, freshnessValue } from "../freshness-view.ts";
@@ -26,9 +27,11 @@ export function showCommand(run: Runner): Command {
     .addHelpText("after", example("sluice show gitcoin/passport_scores"))
     .action(
       run(async ({ shell, bench }, key: string) => {
-        const { store, catalog } = await bench();
+        const open = await bench();
+        const { store, catalog } = open;
         const all = await catalog();
         const asset = findAsset(all, key);
+        const comparing = open.differing?.();
         const graph = assetGraph(all.assets);
         const named = withPreviousNames(store, [asset]);
         const head = await named.get("asset", key);
@@ -39,8 +42,10 @@ export function showCommand(run: Runner): Command {
         const data = await latestData(store, asset, head?.partition);
         const fresh = await freshnessNow(store, asset, Date.now());
         const shows = await rolledBackTo(store, asset);
+        const differing = await comparing;
         shell.value({
           ...asset,
+          ...(differing === undefined ? {} : differingValue(differing, key)),
           ...freshnessValue(fresh),
           dependents: graph.dependentsOf(key),
           ...pausedValue(pause),
@@ -89,7 +94,7 @@ export function showCommand(run: Runner): Command {
               resultText(data.checked.get(name)),
             ]),
           ],
-          ["Needs", asset.needs.map((need) => [needText(need), need.reason])],
+          ["Needs", needRows(asset.needs)],
         ] as const) {
           if (rows.length === 0) continue;
           shell.print();
@@ -102,6 +107,7 @@ export function showCommand(run: Runner): Command {
           shell.print(paint("bold", "Last runs"));
           printTable(shell, runRows(runs), RUN_HEAD);
         }
+        if (differing !== undefined) printDiffering(shell, open, differing, [key]);
         return 0;
       }),
     );
@@ -187,6 +193,7 @@ function factsOf(asset: AssetEntry): [string, string][] {
     ["pool", asset.pool ?? ""],
     ["depends on", asset.deps.join(", ")],
     ["requests", asset.maxEventAge === undefined ? "" : `skipped when older than ${asset.maxEventAge}`],
+    ["backfill", asset.backfill === undefined ? "" : "takes --single-run"],
     ["code version", asset.codeVersion ?? ""],
   ];
 }
@@ -194,6 +201,13 @@ function factsOf(asset: AssetEntry): [string, string][] {
 function automationText(automation: NonNullable<AssetEntry["automation"]>): string {
   if (!("cron" in automation)) return automation.kind;
   return `${automation.kind === "schedule" ? "" : `${automation.kind} `}${automation.cron} (${automation.timeZone})`;
+}
+
+/** A need for several reasons stands there once. */
+function needRows(needs: AssetEntry["needs"]): string[][] {
+  return [...Map.groupBy(needs, needText)].flatMap(([text, same]) =>
+    [...new Set(same.map(({ reason }) => reason))].map((reason, index) => [index === 0 ? text : "", reason]),
+  );
 }
 
 function needText({ kind, reason, ...rest }: AssetEntry["needs"][number]): string {

@@ -2,7 +2,7 @@ import { Command } from "commander";
 import { chooseAssets, example } from "../command.ts";
 import { deployable } from "../elsewhere.ts";
 import type { Runner } from "../command.ts";
-import { countText, printTable } from "../tables.ts";
+import { countText, durationText, printTable } from "../tables.ts";
 import type { Row } from "../tables.ts";
 import { UsageError } from "../usage-error.ts";
 import { isVerifiable, verifyAsset } from "../verify-slots.ts";
@@ -35,6 +35,11 @@ export function verifyCommand(run: Runner): Command {
         shell.value(slots.map(valueOf));
         if (rows.length > 0) printTable(shell, rows, ["TABLE", "STATUS", "WHY"]);
         for (const [key, more] of hidden) shell.print(`and ${more} more of ${key}: see them with --json`);
+        const byTime = slots.filter((slot) => slot.byTime === true).length;
+        if (byTime > 0)
+          shell.print(
+            `${countText(byTime, "slot")}: BigQuery does not know the last publish's job any more, so a write within ${durationText(bench.tables.slackMs)} after it is not seen`,
+          );
         const drifted = slots.filter(({ drift }) => drift);
         const [first] = drifted;
         const looked = `${countText(slots.length, "slot")} of ${countText(assets.length, "asset")}`;

@@ -1,7 +1,11 @@
 import { Command } from "commander";
+import { explainFiles } from "../../core/condition-files.ts";
+import type { FilesFact } from "../../core/condition-files.ts";
 import { explain } from "../../core/condition.ts";
 import type { Explained } from "../../core/condition.ts";
 import { formatPartition, latestPartition } from "../../core/partitions.ts";
+import type { Completeness } from "../../core/file-pattern.ts";
+import { partitionRef } from "../../core/run-identity.ts";
 import { readFacts } from "../../runtime/upstreams.ts";
 import { checkPartition, example, findAsset } from "../command.ts";
 import { deployable } from "../elsewhere.ts";
@@ -11,6 +15,7 @@ import type { Runner } from "../command.ts";
 import type { AssetEntry, Catalog } from "../catalog.ts";
 import type { ReadableStore } from "../workbench.ts";
 import { pausedSince, pausedValue } from "../paused.ts";
+import { plain } from "../shell.ts";
 import { UsageError } from "../usage-error.ts";
 
 interface Options {
@@ -45,14 +50,18 @@ export async function explainAsset(stored: ReadableStore, catalog: Catalog, key:
   const [last] = await runsOf(store, asset, { partition, limit: 1 });
   const condition = asset.automation === undefined ? undefined : explain(asset.automation, facts);
   const tree = condition === undefined ? [`  it never runs by itself: ${reasonOf(asset)}`] : treeLines(condition, "  ");
+  const { source } = asset;
+  const known = await store.get("partition", partitionRef(key, partition).id);
+  const files = source === undefined ? undefined : explainFiles({ source: sourceOf(source), known, last });
   const pause = await store.get("pause", key);
-  const reason = last?.reason === undefined ? "" : `: ${last.reason}`;
+  const reason = last?.reason === undefined ? "" : `: ${plain(last.reason)}`;
   return {
     value: {
       asset: key,
       partition,
       ...pausedValue(pause),
       condition: condition ?? null,
+      ...(files === undefined ? {} : { files }),
       facts,
       ...freshnessValue(fresh),
       lastRun: last ?? null,
@@ -63,10 +72,16 @@ export async function explainAsset(stored: ReadableStore, catalog: Catalog, key:
         ? []
         : [`  paused ${pausedSince(pause)}: what asks for it by itself waits for its resume`]),
       ...tree,
+      ...(files === undefined ? [] : treeLines(files, "  ")),
       ...(fresh === undefined ? [] : [`  ${freshnessLine(fresh)}`]),
       ...(last === undefined ? [] : [`  last run ${last.id} ${last.status}${reason}`]),
     ],
   };
+}
+
+function sourceOf({ complete, ...source }: NonNullable<AssetEntry["source"]>): FilesFact["source"] {
+  // The catalog keeps it as the definition's own rules have let it pass.
+  return complete === undefined ? source : { ...source, complete: complete as Completeness };
 }
 
 function reasonOf({ key, external }: AssetEntry): string {
@@ -89,7 +104,7 @@ function treeLines({ label, value, because, events, parts }: Explained, indent: 
   const reason = parts.length === 0 ? `: ${because}` : "";
   const rests = events.length === 0 ? "" : `  [${events.slice(0, 3).join(", ")}${events.length > 3 ? ", …" : ""}]`;
   return [
-    `${indent}${value ? "✓" : "✗"} ${label}${reason}${rests}`,
+    plain(`${indent}${value ? "✓" : "✗"} ${label}${reason}${rests}`),
     ...parts.flatMap((part) => treeLines(part, `${indent}  `)),
   ];
 }
