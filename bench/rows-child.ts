@@ -1,27 +1,19 @@
 /** A child of `rows.ts`: writes the same rows as a Parquet file in one of several ways, and reports what it took. */
-import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { DuckDBInstance } from "@duckdb/node-api";
-import { z } from "zod";
 import { rowCodec } from "../lib/core/row-codec.ts";
 import { rowGate } from "../lib/core/row-gate.ts";
-import { parquetWriter } from "../lib/runtime/parquet/writer.ts";
+import { folderObjectStore } from "../lib/local/folder-object-store.ts";
+import { systemClock } from "../lib/local/system-clock.ts";
+import { writeRows } from "../lib/runtime/write-rows.ts";
 import { peakMb } from "./measure.ts";
+import { scoreOf, scoreSchema } from "./scores.ts";
+import type { Score } from "./scores.ts";
 
-const [file = "", how = "", rowsText = "0"] = process.argv.slice(2);
+const [home = "", how = "", rowsText = "0"] = process.argv.slice(2);
 const total = Number(rowsText);
-
-const schema = z.object({
-  id: z.int(),
-  address: z.string(),
-  tier: z.enum(["low", "high"]),
-  score: z.number().nullable(),
-  day: z.iso.date(),
-  at: z.iso.datetime(),
-  active: z.boolean(),
-});
-type Score = z.output<typeof schema>;
 
 /** Rows of a page of a crawl. */
 const PAGE = 100;
@@ -41,60 +33,29 @@ async function byRows(): Promise<void> {
     if (sum !== (total * (total - 1)) / 2) throw new Error("rows are missing");
     return;
   }
-  const codec = rowCodec(schema);
+  const codec = rowCodec(scoreSchema);
   const gate = rowGate(codec, { asset: "bench/scores", onInvalidRow: "fail" });
-  const writer = parquetWriter(codec.columns);
-  const out = createWriteStream(file);
-  const send = async (parts: readonly Uint8Array[]): Promise<void> => {
-    for (const part of parts) if (!out.write(part)) await once(out, "drain");
-  };
-  const put = (row: Score): boolean => {
-    const checked = gate.take(row);
-    if (checked !== undefined) writer.write(checked);
-    return writer.full();
-  };
-  switch (how) {
-    case "async":
-      for await (const row of scoresLater()) if (put(row)) await send(writer.flush());
-      break;
-    case "pages":
-      for (const page of pages()) for (const row of page) if (put(row)) await send(writer.flush());
-      break;
-    case "async-pages":
-      for await (const page of pagesLater()) for (const row of page) if (put(row)) await send(writer.flush());
-      break;
-    case "unchecked":
-      for (const row of scores()) {
-        writer.write(row);
-        if (writer.full()) await send(writer.flush());
-      }
-      break;
-    default:
-      for (const row of scores()) if (put(row)) await send(writer.flush());
-  }
-  await send(writer.finish());
-  if (how !== "unchecked" && gate.end().rows !== total) throw new Error("rows are missing");
-  out.end();
-  await once(out, "finish");
+  await writeRows(produced(), codec.columns, gate.take, {
+    objects: folderObjectStore({ root: home, clock: systemClock() }),
+    bucket: "rows",
+    nameOf: () => `${how}.parquet`,
+    partBytes: Infinity,
+    signal: new AbortController().signal,
+  });
+  if (gate.end().rows !== total) throw new Error("rows are missing");
 }
 
-/** What makes the row of a number: every one is a new object. */
-function scoreOf(): (id: number) => Score {
-  const two = Array.from({ length: 60 }, (_, n) => String(n).padStart(2, "0"));
-  const days = Array.from({ length: 366 }, (_, n) => new Date(Date.UTC(2024, 0, 1 + n)).toISOString().slice(0, 10));
-  return (id) => {
-    const second = id % 86_400;
-    const day = days[Math.floor(id / 86_400) % 366] ?? "";
-    return {
-      id,
-      address: `0x${(Math.imul(id, 2_654_435_761) >>> 0).toString(16)}`,
-      tier: id % 3 === 0 ? "low" : "high",
-      score: id % 11 === 0 ? null : (id % 1000) / 7,
-      day,
-      at: `${day}T${two[Math.floor(second / 3600)]}:${two[Math.floor(second / 60) % 60]}:${two[second % 60]}Z`,
-      active: id % 7 === 0,
-    };
-  };
+function produced(): Iterable<unknown> | AsyncIterable<unknown> {
+  switch (how) {
+    case "async":
+      return scoresLater();
+    case "pages":
+      return pages();
+    case "async-pages":
+      return pagesLater();
+    default:
+      return scores();
+  }
 }
 
 /** An author's generator. */
@@ -112,13 +73,16 @@ function* pages(): Generator<readonly Score[]> {
 
 // The generators of an author who awaits something now and then; these never do.
 async function* scoresLater(): AsyncGenerator<Score> {
-  for (const row of scores()) yield row;
+  const score = scoreOf();
+  for (let id = 0; id < total; id++) yield score(id);
 }
 async function* pagesLater(): AsyncGenerator<readonly Score[]> {
   for (const page of pages()) yield page;
 }
 
 async function byDuckDb(threads: string | undefined): Promise<void> {
+  await mkdir(join(home, "rows"), { recursive: true });
+  const file = join(home, "rows", `${how}.parquet`);
   const instance = await DuckDBInstance.create(":memory:", threads === undefined ? {} : { threads });
   const link = await instance.connect();
   await link.run("SET TimeZone = 'UTC'");

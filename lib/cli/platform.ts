@@ -1,11 +1,14 @@
 /** Everything on one machine: the local adapters and the runtime, put together. */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { env } from "node:process";
 import { bucketTopicOf } from "../core/asset-key.ts";
 import { watchedBuckets } from "../core/subscriptions.ts";
 import type { Definitions } from "../core/definitions.ts";
 import { openDuckdbWarehouse } from "../local/duckdb/warehouse.ts";
 import type { DuckdbWarehouse } from "../local/duckdb/warehouse.ts";
+import { environmentSecrets } from "../local/environment-secrets.ts";
 import { folderObjectStore } from "../local/folder-object-store.ts";
 import type { FolderObjectStore } from "../local/folder-object-store.ts";
 import type { LocalBus } from "../local/local-bus.ts";
@@ -14,7 +17,7 @@ import { systemClock } from "../local/system-clock.ts";
 import type { ObjectInfo } from "../ports/object-store.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../runtime/services.ts";
-import { environmentSecrets, openEngine } from "./engine.ts";
+import { openEngine } from "./engine.ts";
 
 export interface PlatformOptions {
   /** The folder that holds everything: `buckets/`, `warehouse.duckdb`, `events.sqlite`, `messages.sqlite`. */
@@ -47,6 +50,8 @@ export interface Platform {
 
 export async function openPlatform(options: PlatformOptions): Promise<Platform> {
   const { home, definitions } = options;
+  // The space for young objects has its size by now. Millions of short-lived rows would let it grow by some 100 MB, to no use.
+  setFlagsFromString("--semi-space-growth-factor=1");
   mkdirSync(join(home, "buckets"), { recursive: true });
   const clock = systemClock();
   const objects = folderObjectStore({
@@ -64,7 +69,7 @@ export async function openPlatform(options: PlatformOptions): Promise<Platform> 
     home,
     objects,
     warehouse,
-    secrets: environmentSecrets,
+    secrets: environmentSecrets(env),
     definitions,
     // Nobody counts the changes of a day in DuckDB.
     settings: { dailyQuotas: false, ...options.settings },

@@ -52,14 +52,30 @@ export async function pourRows(produced: unknown, { series, accept, signal, save
   let coming: Coming | undefined;
 
   /** The code waits for its save within `next`: what that brings is of the time after it. */
-  function advance(): Step | Promise<Step> {
+  function advance(): Halt | Promise<Halt> {
     const next = (coming ??= source?.next() ?? END);
     if (saves?.waiting() === true) {
       if ("then" in next) next.catch(() => undefined); // seen when its turn comes
       return WOKEN;
     }
     // Waiting for each row of a plain iterable would cost more than writing it.
-    return "then" in next ? patience.wait(next) : next;
+    return "then" in next ? patience.until((stop) => void follow(next, stop)) : next;
+  }
+  /** Takes rows as they come, until something else has to be done before the next one. Never rejects. */
+  async function follow(first: Promise<Step>, stop: Stop<Halt>): Promise<void> {
+    try {
+      for (let next: Coming = first; ; next = coming = source?.next() ?? END) {
+        const step: Step = "then" in next ? await next : next;
+        if (stop.isOver()) return;
+        if (step.done === true || Array.isArray(step.value)) return stop.with(step);
+        coming = undefined;
+        const full = accept(step.value);
+        if (full !== undefined) return stop.with(full);
+        if (stop.isOver()) return;
+      }
+    } catch (error) {
+      stop.failed(error);
+    }
   }
   async function save(): Promise<void> {
     for (const each of series) await each.end();
@@ -79,6 +95,10 @@ export async function pourRows(produced: unknown, { series, accept, signal, save
       const step = "then" in next ? await next : next;
       if ("woken" in step) {
         await save();
+        continue;
+      }
+      if ("flush" in step) {
+        await step.flush();
         continue;
       }
       coming = undefined;
@@ -107,16 +127,27 @@ export async function pourRows(produced: unknown, { series, accept, signal, save
   }
 }
 
-type Coming = IteratorResult<unknown, unknown> | Promise<IteratorResult<unknown, unknown>>;
-type Step = IteratorResult<unknown, unknown> | typeof WOKEN;
+type Step = IteratorResult<unknown, unknown>;
+type Coming = Step | Promise<Step>;
+/** What keeps the next row from being asked for: one that is not taken yet, a series to be flushed, a save. */
+type Halt = Step | PartSeries | typeof WOKEN;
 
 /** Instead of a row: a save has been asked for. */
 const WOKEN = Object.freeze({ woken: true } as const);
 const END = Object.freeze({ done: true, value: undefined } as const);
 
+interface Stop<T> {
+  with(reason: T): void;
+  failed(error: unknown): void;
+  /** Nobody listens any more. */
+  isOver(): boolean;
+}
+
 interface Patience {
   /** Waits until the signal, or until somebody wakes it. */
   wait<T>(promise: Promise<T>): Promise<T | typeof WOKEN>;
+  /** The same for work that goes on by itself until it stops. */
+  until<T>(begin: (stop: Stop<T>) => void): Promise<T | typeof WOKEN>;
   wake(): void;
   end(): void;
 }
@@ -127,14 +158,25 @@ function interruptible(signal: AbortSignal): Patience {
   let rouse = (): void => undefined;
   const onAbort = (): void => give(signal.reason);
   signal.addEventListener("abort", onAbort);
+  function until<T>(begin: (stop: Stop<T>) => void): Promise<T | typeof WOKEN> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const stop = (reason: T | typeof WOKEN): void => {
+        over = true;
+        resolve(reason);
+      };
+      give = (error) => {
+        over = true;
+        reject(error);
+      };
+      rouse = () => stop(WOKEN);
+      begin({ with: stop, failed: give, isOver: () => over });
+      if (signal.aborted) onAbort();
+    });
+  }
   return {
-    wait: (promise) =>
-      new Promise((resolve, reject) => {
-        give = reject;
-        rouse = () => resolve(WOKEN);
-        promise.then(resolve, reject);
-        if (signal.aborted) onAbort();
-      }),
+    wait: (promise) => until((stop) => void promise.then(stop.with, stop.failed)),
+    until,
     wake: () => rouse(),
     end: () => signal.removeEventListener("abort", onAbort),
   };

@@ -5,7 +5,10 @@ import { quoteText } from "./sql.ts";
 
 export interface SourceFiles {
   readonly uris: readonly string[];
-  /** A list of the files for DuckDB's table functions, as SQL. */
+  /** The size of all of them together. */
+  readonly bytes: number;
+  /** The files for DuckDB's table functions, as SQL: one by one, in the order of their URIs, and as a list. */
+  readonly each: readonly string[];
   readonly list: string;
   /** The URI of a local path. */
   readonly uriOf: (path: string) => string;
@@ -20,6 +23,7 @@ export async function sourceFiles(
 ): Promise<SourceFiles> {
   if (spec.uris.length === 0) throw new PermanentError("a load needs at least one file", { code: "invalid" });
   const paths: string[] = [];
+  let bytes = 0;
   for (const uri of spec.uris) {
     if (uri.includes("*"))
       throw new PermanentError(`${uri}: the embedded engine reads no wildcards; name each file`, { code: "invalid" });
@@ -27,6 +31,7 @@ export async function sourceFiles(
     const found = await stat(path).catch(() => undefined);
     if (found?.isFile() !== true) throw new PermanentError(`${uri}: no such file`, { code: "notFound" });
     paths.push(path);
+    bytes += found.size;
   }
   const uriOf = (path: string): string => spec.uris[paths.indexOf(path)] ?? path;
   // Longer paths first: one may be the start of another.
@@ -78,7 +83,8 @@ export async function sourceFiles(
     return `${first}${spec.uris.length > 1 ? ` or one of ${spec.uris.length - 1} more` : ""}: ${message}`;
   }
 
-  return { uris: spec.uris, list: `[${paths.map((path) => quoteText(literalPath(path))).join(", ")}]`, uriOf, explain };
+  const each = paths.map((path) => quoteText(literalPath(path)));
+  return { uris: spec.uris, bytes, each, list: `[${each.join(", ")}]`, uriOf, explain };
 }
 
 /** DuckDB takes a path for a pattern; a class of one character is that character. */

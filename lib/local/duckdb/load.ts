@@ -1,4 +1,5 @@
 /** Files into one new physical table: streamed by DuckDB, checked as BigQuery checks them, nothing visible yet. */
+import { availableParallelism } from "node:os";
 import { PermanentError } from "../../core/errors.ts";
 import type { Column } from "../../core/table.ts";
 import type { JobSpec } from "../../ports/warehouse.ts";
@@ -6,7 +7,7 @@ import { isIngestionTime, partitionTime, physicalName } from "./catalog.ts";
 import { sourceFiles, type SourceFiles } from "./files.ts";
 import { csvReader, jsonReader, parquetReader, type Reader } from "./readers.ts";
 import { decoratorAt, partitionColumnType, partitionOf } from "./partition.ts";
-import type { Link } from "./session.ts";
+import type { Link, Session } from "./session.ts";
 import { quoteName } from "./sql.ts";
 import { byName, checkColumns, columnOf, convert, storedType } from "./types.ts";
 
@@ -17,11 +18,16 @@ export interface Loaded {
   readonly rows: number;
 }
 
-/** Fills the physical table `name`, which nothing refers to yet. Throws `PermanentError` with BigQuery's reason as its code. */
+/** Fills the physical table `name`, which nothing refers to yet, with the rows in any order, as BigQuery does. Throws `PermanentError` with BigQuery's reason as its code. */
 export async function load(
   link: Link,
   spec: LoadSpec,
-  options: { readonly name: string; readonly resolveUri: (uri: string) => string; readonly now: number },
+  options: {
+    readonly name: string;
+    readonly resolveUri: (uri: string) => string;
+    readonly now: number;
+    readonly sparing: Session["sparing"];
+  },
 ): Promise<Loaded> {
   const files = await sourceFiles(spec, options.resolveUri);
   const physical = physicalName(options.name);
@@ -30,15 +36,32 @@ export async function load(
     const reader = await readerOf(link, spec, files);
     const { columns, schema } = await plan(link, spec, reader);
     if (spec.partitioning !== undefined) partitionColumnType(spec.partitioning, schema);
-    const [created] = await link.run(
-      `CREATE OR REPLACE TABLE ${physical} AS SELECT ${[...columns, ...ingestion].join(", ")} FROM ${reader.relation}`,
-    );
-    await reader.check?.(physical, schema);
-    await checkRequired(link, physical, schema);
-    return { schema, rows: Number(created?.["Count"]) };
+    const fill = async (): Promise<Loaded> => {
+      const [created] = await link.run(
+        `CREATE OR REPLACE TABLE ${physical} AS SELECT ${[...columns, ...ingestion].join(", ")} FROM ${reader.relation}`,
+      );
+      await reader.check?.(physical, schema);
+      await checkRequired(link, physical, schema);
+      return { schema, rows: Number(created?.["Count"]) };
+    };
+    // Text is read in buffers that are larger than what is spared; a small load takes little anyway, and keeps the order of rows.
+    const isLarge = spec.format === "PARQUET" && files.bytes >= LARGE_BYTES;
+    return isLarge ? await options.sparing(bytesFor(schema), fill) : await fill();
   } catch (error) {
     throw files.explain(error);
   }
+}
+
+const MIB = 1024 ** 2;
+const LARGE_BYTES = 16 * MIB;
+
+/** What a load into such a table takes, in bytes, as it was measured: of every column, each thread has open pages to read and to write. */
+function bytesFor(schema: readonly Column[]): number {
+  return 16 * MIB + 2 * MIB * leaves(schema) * availableParallelism();
+}
+
+function leaves(columns: readonly Column[]): number {
+  return columns.reduce((sum, { fields }) => sum + (fields === undefined ? 1 : leaves(fields)), 0);
 }
 
 async function readerOf(link: Link, spec: LoadSpec, files: SourceFiles): Promise<Reader> {

@@ -1,9 +1,10 @@
 /** Queries: the one statement that a job or a person may send, its parameters, and the rows that it gives. */
 import type { DuckDBType, DuckDBValue } from "@duckdb/node-api";
-import { messageOf, PermanentError } from "../../core/errors.ts";
+import { PermanentError } from "../../core/errors.ts";
 import { formatTable, type TableRef } from "../../core/table.ts";
 import type { JobSpec, QueryParameter } from "../../ports/warehouse.ts";
 import { physicalName } from "./catalog.ts";
+import { explain } from "./engine-errors.ts";
 import type { Link, Session } from "./session.ts";
 import { invalidQuery } from "./sql.ts";
 import { jsonValue } from "./values.ts";
@@ -195,15 +196,4 @@ export function checkNames(columns: readonly string[]): void {
       throw invalidQuery(`the result has the column ${JSON.stringify(name)} twice; give one another name`);
     seen.add(name.toLowerCase());
   }
-}
-
-/** What BigQuery would say about an error of the engine. */
-export function explain(error: unknown): unknown {
-  if (error instanceof PermanentError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  if (/^(INTERRUPT|Out of Memory|TransactionContext|FATAL|INTERNAL|Connection|IO) Error/i.test(text)) return error;
-  const [first = ""] = text.split(/\n\nLINE /);
-  const message = messageOf(new Error(first.replace(/^[\w ]+ Error: /, "")));
-  const missing = /^Catalog Error: Table with name .* does not exist|schema .* does not exist/i.test(text);
-  return new PermanentError(message, { code: missing ? "notFound" : "invalidQuery", cause: error });
 }

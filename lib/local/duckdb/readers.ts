@@ -77,30 +77,33 @@ export function csvReader(link: Link, spec: LoadSpec, files: SourceFiles): Reade
   // all rows before it. When it collects what does not fit, it keeps to the dialect, and the row's line is known.
   const collectsRejects = maxBadRecords > 0 || schema === undefined;
   const quote = quoteText(csv.quote ?? '"');
-  const options = [
-    files.list,
-    "hive_partitioning = false",
+  const dialect = [
     `delim = ${quoteText(csv.fieldDelimiter ?? ",")}`,
     `quote = ${quote}`,
     `escape = ${quote}`,
     `nullstr = ${quoteText(csv.nullMarker ?? "")}`,
-    "allow_quoted_nulls = false",
     `null_padding = ${csv.allowJaggedRows === true}`,
     `strict_mode = ${!ignoreUnknownValues}`,
     `encoding = ${quoteText(csv.encoding === "ISO-8859-1" ? "latin-1" : "utf-8")}`,
-    // DuckDB cannot do this in parallel.
-    `parallel = ${!(csv.allowJaggedRows === true && csv.allowQuotedNewlines === true)}`,
-    ...(collectsRejects ? ["store_rejects = true"] : []),
   ];
   const text = schema === undefined ? undefined : textColumns(schema, "CSV");
   if (schema !== undefined && text !== undefined) {
     checkColumns(schema);
-    options.push("auto_detect = false", "header = false", `skip = ${skip}`, `columns = ${text.columns}`);
-  } else if (files.uris.length > 1) options.push("union_by_name = true");
+    dialect.push("auto_detect = false", "header = false", `skip = ${skip}`, `columns = ${text.columns}`);
+  }
   // With detection, BigQuery takes the last of the skipped rows for the header.
-  if (schema === undefined && skip > 0) options.push("header = true", `skip = ${skip - 1}`);
-  if (schema === undefined && skip === 0) options.push("skip = 0");
-  if (schema === undefined && csv.skipLeadingRows === 0) options.push("header = false");
+  if (schema === undefined && skip > 0) dialect.push("header = true", `skip = ${skip - 1}`);
+  if (schema === undefined && skip === 0) dialect.push("skip = 0");
+  if (schema === undefined && csv.skipLeadingRows === 0) dialect.push("header = false");
+  const options = [
+    files.list,
+    "hive_partitioning = false",
+    "allow_quoted_nulls = false",
+    // DuckDB cannot do this in parallel.
+    `parallel = ${!(csv.allowJaggedRows === true && csv.allowQuotedNewlines === true)}`,
+    ...(collectsRejects ? ["store_rejects = true"] : []),
+    ...dialect,
+  ];
   const relation = `read_csv(${options.join(", ")})`;
   return {
     relation,
@@ -108,9 +111,27 @@ export function csvReader(link: Link, spec: LoadSpec, files: SourceFiles): Reade
     ...(text?.decode === undefined ? {} : { decode: text.decode }),
     async check(physical, columns) {
       if (collectsRejects) await checkRejects(link, files, maxBadRecords);
+      if (schema === undefined && !ignoreUnknownValues) await checkHeads(link, files, dialect);
       if (csv.allowQuotedNewlines !== true) await checkNewlines(link, physical, columns);
     },
   };
+}
+
+/** DuckDB takes the columns of the first file, and leaves out what others have besides; BigQuery refuses it. */
+async function checkHeads(link: Link, files: SourceFiles, dialect: readonly string[]): Promise<void> {
+  if (files.uris.length === 1) return;
+  let first: string | undefined;
+  for (const [index, file] of files.each.entries()) {
+    const [row] = await link.run(
+      `SELECT array_to_string(list_transform("Columns", lambda c: c.name), ', ') AS names FROM sniff_csv(${[file, ...dialect].join(", ")})`,
+    );
+    const names = String(row?.["names"]);
+    first ??= names;
+    if (names !== first)
+      throw invalid(
+        `${files.uris[index] ?? ""}: its columns are ${names}, and those of ${files.uris[0] ?? ""} are ${first}; write them alike`,
+      );
+  }
 }
 
 /** DuckDB reads quoted newlines in any case; BigQuery only when asked. */

@@ -2,7 +2,8 @@
 import { PermanentError } from "../../core/errors.ts";
 import { checkLimit } from "./bytes.ts";
 import { dropPhysical } from "./catalog.ts";
-import { accepted, boundValues, explain, type KeptResult, type QuerySpec } from "./query.ts";
+import { explain } from "./engine-errors.ts";
+import { accepted, boundValues, type KeptResult, type QuerySpec } from "./query.ts";
 import type { Transaction } from "./session.ts";
 import { catalog, quoteName } from "./sql.ts";
 import { checkAuthority, readsOf, runStatement, seenIn, type StatementOptions } from "./statement.ts";

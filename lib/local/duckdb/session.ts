@@ -2,6 +2,7 @@
 import { availableParallelism, totalmem } from "node:os";
 import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from "@duckdb/node-api";
 import { messageOf, PermanentError } from "../../core/errors.ts";
+import { memoryLimiter, type MemoryLimiter } from "./memory.ts";
 import { catalog, quoteName, quoteText } from "./sql.ts";
 
 export type Row = Readonly<Record<string, DuckDBValue>>;
@@ -25,6 +26,8 @@ export interface Session {
   readonly use: <T>(work: (link: Link) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Runs `work`, a single statement that commits by itself, again when DuckDB saw a conflict with another. */
   readonly write: <T>(work: (link: Link) => Promise<T>) => Promise<T>;
+  /** See `MemoryLimiter`; the statements are those of a connection that is lent. */
+  readonly sparing: MemoryLimiter["sparing"];
   /** Runs `work` in one transaction, again from its start when DuckDB saw a conflict with another. */
   readonly transaction: <T>(work: (link: Transaction) => Promise<T>, signal?: AbortSignal) => Promise<T>;
   /** Interrupts whatever runs, and closes the file. */
@@ -41,6 +44,10 @@ export async function openSession(options: { readonly file: string; readonly mem
     memory_limit: memoryLimit,
     temp_directory: `${file}.tmp`,
     threads: String(availableParallelism()),
+    // It goes by a file's time of change, and one may be replaced twice within its grain.
+    enable_external_file_cache: "false",
+    // Five row groups a thread, which is the default, take more memory and no less time.
+    write_buffer_row_group_count: "1",
   });
   try {
     const connection = await instance.connect();
@@ -63,6 +70,17 @@ export async function openSession(options: { readonly file: string; readonly mem
 
   const idle: DuckDBConnection[] = [];
   const lent = new Set<DuckDBConnection>();
+  let closed = false;
+  const memory = memoryLimiter(async (bytes) => {
+    if (closed) return;
+    const connection = await connect();
+    // In little memory, rows that are to be stored in the order of their files are stored by one thread, while the others spin.
+    await connection.run(`SET GLOBAL preserve_insertion_order = ${bytes === undefined}`);
+    await connection.run(
+      `SET GLOBAL memory_limit = ${quoteText(bytes === undefined ? memoryLimit : `${Math.ceil(bytes / 1024)}KiB`)}`,
+    );
+    idle.push(connection);
+  });
 
   async function connect(): Promise<DuckDBConnection> {
     const known = idle.pop();
@@ -78,11 +96,13 @@ export async function openSession(options: { readonly file: string; readonly mem
     lent.add(connection);
     let reusable = false;
     try {
+      await memory.tasks(lent.size);
       const result = await work(link(connection, signal));
       reusable = true;
       return result;
     } finally {
       lent.delete(connection);
+      await memory.tasks(lent.size);
       if (reusable && idle.length < 8) idle.push(connection);
       else connection.closeSync();
     }
@@ -107,8 +127,10 @@ export async function openSession(options: { readonly file: string; readonly mem
   return {
     use,
     write: (work) => untilNoConflict(() => use(work)),
+    sparing: memory.sparing,
     transaction,
     close() {
+      closed = true;
       for (const connection of lent) connection.interrupt();
       for (const connection of idle) connection.closeSync();
       instance.closeSync();

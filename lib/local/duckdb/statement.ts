@@ -8,9 +8,10 @@ import { formatTable, type Column, type TableRef, type TimePartitioning } from "
 import { checkLimit, type Costs } from "./bytes.ts";
 import { isIngestionTime, physicalName, stored, type Catalog, type Entry, type TableEntry } from "./catalog.ts";
 import { newTable } from "./copy.ts";
+import { explain } from "./engine-errors.ts";
 import { checkRequired } from "./load.ts";
 import { partitionColumnType } from "./partition.ts";
-import { checkNames, explain, keepResult, prepare, type KeptResult, type Prepared, type QuerySpec } from "./query.ts";
+import { checkNames, keepResult, prepare, type KeptResult, type Prepared, type QuerySpec } from "./query.ts";
 import type { Transaction } from "./session.ts";
 import { quoteName } from "./sql.ts";
 import { byName, checkColumns } from "./types.ts";
@@ -110,7 +111,7 @@ export async function runStatement(
   const result = `q${digest}`;
   if (change === undefined) return { ...(await keepResult(link, prepared, result)), bytesBilled };
   try {
-    const changed = await apply(link, prepared, change, options);
+    const changed = await apply(link, prepared, change, { ...options, expiry: expiryOf(spec, change) });
     return { ...changed, bytesBilled, kept: { table: result, columns: [] } };
   } catch (error) {
     throw explain(error);
@@ -153,7 +154,15 @@ function checkTarget(effect: Exclude<Effect, { readonly kind: "select" }>, entry
   }
 }
 
-function apply(link: Transaction, prepared: Prepared, place: Place, options: StatementOptions): Promise<Changed> {
+type ApplyOptions = StatementOptions & { readonly expiry: { readonly expiresAt?: number } };
+
+/** Of the tables that a script keeps to itself, none: they go with it. */
+function expiryOf({ expiresAt, writes = [] }: QuerySpec, { table }: Change): { readonly expiresAt?: number } {
+  const declared = writes.some((one) => one.dataset === table.dataset && one.table === table.table);
+  return expiresAt === undefined || !declared ? {} : { expiresAt };
+}
+
+function apply(link: Transaction, prepared: Prepared, place: Place, options: ApplyOptions): Promise<Changed> {
   const { effect } = prepared;
   if (effect.kind === "select") throw new Error("a query changes no table");
   const entry = options.tables.find(effect.target, options.now);
@@ -180,10 +189,10 @@ function apply(link: Transaction, prepared: Prepared, place: Place, options: Sta
 async function createView(
   link: Transaction,
   { target: { dataset, table }, schema, view }: Extract<Effect, { readonly kind: "create-view" }>,
-  { tables, digest }: StatementOptions,
+  { tables, digest, expiry }: ApplyOptions,
 ): Promise<Changed> {
   checkColumns(schema);
-  await tables.place(link, { dataset, table, schema, view, etag: digest });
+  await tables.place(link, { dataset, table, schema, view, etag: digest, ...expiry });
   return unchanged;
 }
 
@@ -193,7 +202,7 @@ async function create(
   prepared: Prepared,
   effect: Creation,
   place: Place,
-  { tables, digest }: StatementOptions,
+  { tables, digest, expiry }: ApplyOptions,
 ): Promise<Changed> {
   const { target, schema } = effect;
   const { dataset, table } = target;
@@ -201,7 +210,7 @@ async function create(
   const partitioning = partitioningOf(effect, place);
   const physical = await newTable(link, schema, partitioning, `t${digest}`);
   const rows = prepared.sql === "" ? 0 : await fill(link, prepared, physical, schema);
-  const next: TableEntry = { dataset, table, physical, schema, rows, etag: digest };
+  const next: TableEntry = { dataset, table, physical, schema, rows, etag: digest, ...expiry };
   return { rows, before: await tables.place(link, partitioning === undefined ? next : { ...next, partitioning }) };
 }
 

@@ -112,7 +112,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     }
     try {
       const { schema, rows } = await session.use(
-        (link) => load(link, spec, { name, resolveUri, now: clock.now() }),
+        (link) => load(link, spec, { name, resolveUri, now: clock.now(), sparing: session.sparing }),
         signal,
       );
       const { dataset, table } = spec.destination;

@@ -1,7 +1,7 @@
 /** A buffer that grows, and the few ways in which Parquet writes values into it: little-endian, text as UTF-8. */
 
 export interface Sink {
-  bytes: Uint8Array;
+  bytes: Uint8Array<ArrayBuffer>;
   view: DataView;
   length: number;
 }
@@ -23,6 +23,12 @@ export function sink(size = FIRST_SIZE): Sink {
 export function clear(to: Sink, keep: number): void {
   to.length = 0;
   if (to.bytes.length > keep) replace(to, keep);
+}
+
+/** Gives the memory back at once, which otherwise waits for a collection of garbage. Nothing may be put into it any more. */
+export function free(to: Sink): void {
+  to.length = 0;
+  to.bytes.buffer.transfer(0);
 }
 
 /** What is in the sink now. It is overwritten by what comes after `clear`. */

@@ -1,7 +1,7 @@
 /** One column's part of a row group: values go into pages; a full page is compressed and kept until the group is written. */
-import { clear, putBytes, putInt32, sink, written, type Encoder, type Sink } from "./bytes.ts";
+import { clear, free, putBytes, putInt32, sink, written, type Encoder, type Sink } from "./bytes.ts";
 import { textDictionary, type Dictionary } from "./dictionary.ts";
-import { bitsFor, pushInteger, putHybrid, type Integers } from "./levels.ts";
+import { bitsFor, freeIntegers, pushInteger, putHybrid, type Integers } from "./levels.ts";
 import type { Leaf } from "./schema.ts";
 import { pageHeader, type ColumnMetadata, type PageHeader } from "./thrift.ts";
 import { valueWriter } from "./values.ts";
@@ -33,6 +33,8 @@ export interface ChunkWriter {
   endPage(): number;
   /** The whole chunk as it lies in the file from `offset` on; the writer begins a new one. */
   take(offset: number): { readonly parts: readonly Uint8Array[]; readonly metadata: ColumnMetadata };
+  /** Gives the memory back; what was taken stays. Nothing may be put any more. */
+  free(): void;
 }
 
 export interface ChunkOptions {
@@ -196,6 +198,11 @@ export function chunkWriter(leaf: Leaf, { codec: first, pageBytes, encoder, onFu
       isPlain = false;
       parts = [];
       return taken;
+    },
+    free() {
+      for (const each of [to, body]) free(each);
+      for (const each of [definitions, repetitions]) freeIntegers(each);
+      dictionary?.free();
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Texts that repeat are stored once in each row group, and by their number after that. */
-import { clear, putText, sink, written, type Encoder } from "./bytes.ts";
-import { bitsFor, pushInteger, type Integers } from "./levels.ts";
+import { clear, free, putText, sink, written, type Encoder } from "./bytes.ts";
+import { bitsFor, freeIntegers, pushInteger, type Integers } from "./levels.ts";
 
 export interface Dictionary {
   /** Appends the text's number to `indexes`; `false` when a dictionary does not pay, and nothing was appended. */
@@ -20,6 +20,8 @@ export interface Dictionary {
   /** The same in plain encoding. */
   entries(): Uint8Array;
   reset(): void;
+  /** Gives the memory back. */
+  free(): void;
 }
 
 const MAX_ENTRIES = 65_536;
@@ -65,6 +67,10 @@ export function textDictionary(encoder: Encoder): Dictionary {
       clear(texts, MAX_BYTES);
       endPage();
       seen = 0;
+    },
+    free() {
+      free(texts);
+      freeIntegers(indexes);
     },
   };
 }

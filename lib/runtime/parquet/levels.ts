@@ -3,7 +3,7 @@ import { putByte, putVarint, reserve, type Sink } from "./bytes.ts";
 
 /** Numbers that are collected for one page. */
 export interface Integers {
-  items: Uint8Array | Int32Array;
+  items: Uint8Array<ArrayBuffer> | Int32Array<ArrayBuffer>;
   length: number;
 }
 
@@ -19,6 +19,12 @@ export function pushInteger(to: Integers, value: number): void {
     to.items = larger;
   }
   to.items[to.length++] = value;
+}
+
+/** As `free` of a sink. */
+export function freeIntegers(to: Integers): void {
+  to.length = 0;
+  to.items.buffer.transfer(0);
 }
 
 /** Numbers of `bits` bits each: eight or more equal ones in a row as a run, the others packed in groups of eight. */

@@ -106,35 +106,11 @@ export function parquetWriter(columns: readonly Column[], options: ParquetOption
     finish() {
       const last = flush();
       const first = begin();
+      for (const chunk of chunks) chunk.free();
       return [...last, ...handOut([...first, footer(elements, groups, rows)])];
     },
     written: () => ({ bytes, rows }),
   };
-}
-
-/**
- * The same as a stream: nothing is read ahead of whoever takes the bytes. A part is a page or smaller, and is the
- * taker's. Ending the stream early ends `rows` too. Throws what `rows` and `parquetWriter` throw.
- */
-export async function* parquetStream(
-  columns: readonly Column[],
-  rows: Iterable<Row> | AsyncIterable<Row>,
-  options: ParquetOptions = {},
-): AsyncGenerator<Uint8Array, void, void> {
-  const writer = parquetWriter(columns, options);
-  // Waiting for each row of a plain iterable would cost more than writing it.
-  if (Symbol.asyncIterator in rows) {
-    for await (const row of rows) {
-      writer.write(row);
-      if (writer.full()) yield* writer.flush();
-    }
-  } else {
-    for (const row of rows) {
-      writer.write(row);
-      if (writer.full()) yield* writer.flush();
-    }
-  }
-  yield* writer.finish();
 }
 
 function codecOf(compression: NonNullable<ParquetOptions["compression"]>): Codec {
