@@ -27,7 +27,11 @@ if [[ ! -d node_modules ]]; then
 fi
 
 command -v gcloud >/dev/null || fail 'gcloud is missing: install the Google Cloud CLI, https://cloud.google.com/sdk/docs/install'
-gcloud_says=$(gcloud version 2>&1) || fail "gcloud does not work: ${gcloud_says##*$'\n'}"
+gcloud_says=$(gcloud version 2>&1) || {
+  code=$?
+  printf '%s\n' "$gcloud_says" >&2
+  fail "gcloud does not work: \`gcloud version\` ended with $code; look at what it says above"
+}
 gcloud_version=$(sed -n 's/^Google Cloud SDK //p' <<<"$gcloud_says")
 at_least "$gcloud_version" 500.0.0 || fail "gcloud ${gcloud_version:-of an unknown version} is too old: run gcloud components update"
 command -v bq >/dev/null || fail 'bq is missing: run gcloud components install bq'

@@ -6,6 +6,8 @@ import { unitsOf } from "../lib/core/units.ts";
 import { functionsOf } from "./compile/functions.ts";
 import { loopProblems } from "./compile/loops.ts";
 import { messagesOf } from "./compile/messages.ts";
+import { fillingTables } from "./compile/partitions.ts";
+import type { FillingTable } from "./compile/partitions.ts";
 import { definitionRefusals, manifestRefusals, sharedDatasets } from "./compile/refusals.ts";
 import { schedulesOf, scheduleProblems } from "./compile/schedules.ts";
 import { apisOf, bucketsOf, datasetsOf, firestoreOf, imagesOf } from "./compile/stores.ts";
@@ -32,6 +34,8 @@ export interface Compiled {
   readonly manifest: Manifest;
   /** Why it must not be deployed, if there is a reason. All of them, in a stable order. */
   readonly problems: readonly DefinitionError[];
+  /** Tables that will be full one day. What is full by now is known to whoever has a clock. */
+  readonly filling: readonly FillingTable[];
 }
 
 /** Never throws for what definitions and environments say. */
@@ -74,5 +78,6 @@ export function compile({ definitions: authored, environment, firestore, others 
       ...sharedDatasets(authored, environment, others),
       ...manifestRefusals(manifest, environment),
     ],
+    filling: fillingTables(definitions),
   };
 }

@@ -17,6 +17,12 @@ const projectId = z
 const bucketName = z.string().regex(/^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/, "is no bucket's name");
 const count = z.int().positive();
 
+/** What is wrong with a project's id or a region that does not stand in a file; `undefined` for good ones. */
+export function placeFault(what: "project" | "region", text: string): string | undefined {
+  const { error } = (what === "project" ? projectId : region).safeParse(text);
+  return error?.issues[0]?.message;
+}
+
 /** Of one function. */
 const sizeSchema = z.strictObject({
   /** As gcloud writes it. */

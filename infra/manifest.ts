@@ -107,13 +107,15 @@ const firestoreIndex = z.strictObject({
   queryScope: z.literal("COLLECTION"),
   fields: z.array(z.strictObject({ fieldPath: z.string(), order: z.enum(["ASCENDING", "DESCENDING"]) })),
 });
-const firestoreField = z.strictObject({
-  collectionGroup: z.string(),
-  fieldPath: z.string(),
-  indexes: z.array(z.strictObject({ queryScope: z.literal("COLLECTION"), arrayConfig: z.literal("CONTAINS") })),
+const ofField = { collectionGroup: z.string(), fieldPath: z.string() };
+const firestoreField = z.union([
+  z.strictObject({
+    ...ofField,
+    indexes: z.array(z.strictObject({ queryScope: z.literal("COLLECTION"), arrayConfig: z.literal("CONTAINS") })),
+  }),
   /** Documents go when this time has passed. */
-  ttl: z.literal(true).exactOptional(),
-});
+  z.strictObject({ ...ofField, ttl: z.literal(true) }),
+]);
 
 export const manifestSchema = z.strictObject({
   version: z.literal(MANIFEST_VERSION),

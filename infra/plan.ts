@@ -8,15 +8,17 @@ import type { Manifest } from "./manifest.ts";
 import { decide, recordOf } from "./plan/decide.ts";
 import { functionItems, sourceId, sourceStep } from "./plan/functions.ts";
 import type { Code } from "./plan/functions.ts";
-import { NO_LONGER, partingOf, removalSteps, revokingStep } from "./plan/gone.ts";
+import { partingOf, removalSteps, revokingStep } from "./plan/gone.ts";
 import type { Gone, Parting } from "./plan/gone.ts";
+import { handedOver } from "./plan/hand-over.ts";
+import { policyName } from "./plan/item.ts";
 import type { Item } from "./plan/item.ts";
 import { estimate, secondsOf } from "./plan/limits.ts";
 import { messageItems } from "./plan/messages.ts";
 import type { Observed } from "./plan/observe.ts";
 import { closureOf } from "./plan/only.ts";
 import { editedPolicy } from "./plan/policy.ts";
-import { grantCall, grantOf, policyItems } from "./plan/policies.ts";
+import { changedGrants, grantCall, grantOf, policyItems } from "./plan/policies.ts";
 import { checkPlace, emptyState } from "./plan/state.ts";
 import type { Grant, Recorded, State } from "./plan/state.ts";
 import { filled } from "./plan/step.ts";
@@ -45,7 +47,16 @@ export interface PlanOptions {
  */
 export function plan(wanted: Wanted, observed: Observed, { prune, only }: PlanOptions): Plan {
   const { manifest, code } = wanted;
-  return planOf({ manifest, archive: code.archive, resources: itemsOf(wanted), policies: true, observed, prune, only });
+  return planOf({
+    manifest,
+    archive: code.archive,
+    resources: itemsOf(wanted),
+    policies: true,
+    observed,
+    prune,
+    only,
+    why: "nothing defines it any more",
+  });
 }
 
 /** Every wanted resource, without policies. */
@@ -55,7 +66,16 @@ export function itemsOf({ manifest, code }: Wanted): Item[] {
 
 /** Everything goes but data: see `whyItStays`. */
 export function destroyPlan(manifest: Manifest, observed: Observed): Plan {
-  return planOf({ manifest, archive: "", resources: [], policies: false, observed, prune: true, only: undefined });
+  return planOf({
+    manifest,
+    archive: "",
+    resources: [],
+    policies: false,
+    observed,
+    prune: true,
+    only: undefined,
+    why: "the environment is taken away",
+  });
 }
 
 interface Options {
@@ -67,9 +87,11 @@ interface Options {
   readonly observed: Observed;
   readonly prune: boolean;
   readonly only: ReadonlySet<string> | undefined;
+  /** Why what is deleted is. */
+  readonly why: string;
 }
 
-function planOf({ manifest, archive, resources, policies, observed, prune, only }: Options): Plan {
+function planOf({ manifest, archive, resources, policies, observed, prune, only, why }: Options): Plan {
   const { environment } = manifest;
   const state = observed.state ?? emptyState(manifest);
   checkPlace(state, manifest);
@@ -82,6 +104,7 @@ function planOf({ manifest, archive, resources, policies, observed, prune, only 
   const all = sorted([...resources, ...(policies ? policyItems(manifest, { kept, owned }) : [])]);
   const items = only === undefined ? all : closureOf(manifest, all, only);
 
+  const bindings = Map.groupBy(manifest.bindings, ({ resource }) => policyName(resource.kind, resource.name));
   const made = new Set<string>();
   const changes: Step[] = [];
   const unchanged: Plan["unchanged"][number][] = [];
@@ -96,6 +119,7 @@ function planOf({ manifest, archive, resources, policies, observed, prune, only 
       if (decision.adopted) records[id] = recordOf(item);
     } else {
       const { action, reason, calls } = decision;
+      const { policy } = item;
       if (action === "create") made.add(id);
       const before = kind === "function" ? [...needs, sourceId(archive)] : needs;
       const seconds = secondsOf(kind, action, calls.length);
@@ -107,24 +131,26 @@ function planOf({ manifest, archive, resources, policies, observed, prune, only 
         reason,
         needs: before,
         calls,
+        ...(policy === undefined
+          ? {}
+          : { grants: changedGrants(bindings.get(name), policy.grants, state.resources[id]) }),
         seconds,
         records: { [id]: recordOf(item) },
       });
     }
   }
   const removals =
-    only === undefined ? removalsOf(manifest, parting, state, { observed, prune, kept, owned, changes }) : [];
+    only === undefined ? removalsOf(manifest, parting, state, { observed, prune, kept, owned, changes, why }) : [];
   for (const id of only === undefined ? parting.forgotten : []) records[id] = null;
   const source = changes.some(({ kind }) => kind === "function") ? [sourceStep(manifest, archive)] : [];
-  const steps = withKnownNeeds([...source, ...changes, ...removals]);
+  const own = new Set(items.map(({ id }) => id));
+  const steps = withKnownNeeds(handedOver([...source, ...changes, ...removals], own, observed.values, state));
   return {
     environment: environment.name,
     steps,
     unchanged,
     withheld:
-      prune || only !== undefined
-        ? []
-        : parting.gone.map(({ id, kind, name }) => ({ id, kind, name, reason: NO_LONGER })),
+      prune || only !== undefined ? [] : parting.gone.map(({ id, kind, name }) => ({ id, kind, name, reason: why })),
     foreign: policies ? foreignGrants(manifest, observed.values) : [],
     records,
     notes: [...notes, ...(only === undefined ? parting.notes : [])],
@@ -146,13 +172,15 @@ interface RemovalOptions {
   readonly kept: ReadonlyMap<string, readonly Grant[]>;
   readonly owned: readonly string[];
   readonly changes: readonly Step[];
+  /** Why what goes goes. */
+  readonly why: string;
 }
 
 function removalsOf(
   { environment }: Manifest,
   { gone, revoked }: Parting,
   state: State,
-  { observed, prune, kept, owned, changes }: RemovalOptions,
+  { observed, prune, kept, owned, changes, why }: RemovalOptions,
 ): readonly Step[] {
   const recordFor = (grants: readonly Grant[]): Recorded => ({
     hash: hash(canonicalJson(grants)),
@@ -170,10 +198,11 @@ function removalsOf(
     const [call] = step.calls;
     const text = observed.policies.get(id);
     const isSame = call !== undefined && "edit" in call && text !== undefined && isAsWanted(text, call.edit, observed);
-    return record === undefined && isSame ? [] : [step];
+    const grants = changedGrants([], left, record);
+    return record === undefined && isSame ? [] : [{ ...step, grants }];
   });
   const policies = changes.filter(({ kind }) => kind === "policy");
-  return [...revoking, ...(prune ? removalSteps(environment, gone, [...policies, ...revoking], state) : [])];
+  return [...revoking, ...(prune ? removalSteps(environment, gone, [...policies, ...revoking], state, why) : [])];
 }
 
 function isAsWanted(text: string, edit: Parameters<typeof editedPolicy>[1], { values }: Observed): boolean {

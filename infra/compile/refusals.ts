@@ -5,9 +5,7 @@ import type { Definitions } from "../../lib/core/definitions.ts";
 import { allNeeds } from "../../lib/core/definitions.ts";
 import { writtenDatasets } from "../../lib/core/dataset-suffix.ts";
 import { DefinitionError } from "../../lib/core/errors.ts";
-import { parseWindow } from "../../lib/core/interval.ts";
 import { watchedBuckets } from "../../lib/core/subscriptions.ts";
-import { formatTable } from "../../lib/core/table.ts";
 import type { Unit } from "../../lib/core/units.ts";
 import { didYouMean } from "../../lib/core/suggest.ts";
 import type { Environment } from "../environments.ts";
@@ -16,9 +14,8 @@ import { MAX_CONDITIONS } from "../iam/objects.ts";
 import type { Manifest } from "../manifest.ts";
 import { deployedNameOf, pubsubFault } from "../names.ts";
 import { canLoad } from "./locations.ts";
+import { tooManyPartitions } from "./partitions.ts";
 
-/** BigQuery's, for one table. */
-const MAX_PARTITIONS = 10_000;
 /** Eventarc's, for one location. */
 const MAX_TRIGGERS = 500;
 
@@ -38,10 +35,8 @@ export interface RefusalOptions {
 export function definitionRefusals(options: RefusalOptions): DefinitionError[] {
   return [
     ...collisions(options),
-    ...[...options.authored.assets.values()].flatMap((asset) => [
-      ...tooManyPartitions(options, asset),
-      ...farAway(options, asset),
-    ]),
+    ...tooManyPartitions(options.authored),
+    ...[...options.authored.assets.values()].flatMap((asset) => farAway(options, asset)),
     ...crossWrites(options),
     ...strangeSizes(options),
     ...triggerPlaces(options),
@@ -53,7 +48,17 @@ export function manifestRefusals(manifest: Manifest, environment: Environment): 
   const { quotas, name, project, region } = environment;
   const where = `environment ${name}`;
   const tooMany = (have: number, most: number, what: string, remedy: string): DefinitionError[] =>
-    have <= most ? [] : [new DefinitionError(`it has ${have} ${what}, and ${most} are the most`, { where, remedy })];
+    have <= most
+      ? []
+      : [
+          new DefinitionError(
+            `it has ${have.toLocaleString("en")} ${what}, and ${most.toLocaleString("en")} are the most`,
+            {
+              where,
+              remedy,
+            },
+          ),
+        ];
   const triggers = manifest.functions.filter(({ trigger }) => trigger !== undefined).length;
   const conditional = Map.groupBy(
     [...manifest.bindings, ...manifest.foreignBindings].filter(
@@ -144,34 +149,6 @@ function collisions({ authored, environment, units, accounts }: RefusalOptions):
 
 function placeOf({ places }: Definitions, unit: string, { name }: Environment): string {
   return places.get(unit) ?? `environment ${name}`;
-}
-
-function tooManyPartitions({ authored, environment }: RefusalOptions, asset: AssetDefinition): DefinitionError[] {
-  const { partitions, target, key, external } = asset;
-  if (target?.partitioning === undefined || partitions?.kind !== "time" || external === true) return [];
-  const { interval, start, end } = partitions;
-  if (start === undefined || end === undefined) return [];
-  const [from, to] = [parseWindow(interval, start).start, parseWindow(interval, end).start];
-  const count = windowsBetween(interval, from, to);
-  if (count <= MAX_PARTITIONS) return [];
-  return [
-    new DefinitionError(
-      `${key} has ${count} partitions of ${formatTable(target.table)}, and a table holds ${MAX_PARTITIONS}`,
-      {
-        where: placeOf(authored, `asset ${key}`, environment),
-        remedy: "use a longer interval, or divide them among several assets",
-      },
-    ),
-  ];
-}
-
-const HOUR_MS = 3_600_000;
-const LENGTHS = { hourly: HOUR_MS, daily: 24 * HOUR_MS, weekly: 168 * HOUR_MS } as const;
-
-function windowsBetween(interval: "hourly" | "daily" | "weekly" | "monthly", from: number, to: number): number {
-  if (interval !== "monthly") return Math.round((to - from) / LENGTHS[interval]);
-  const [a, b] = [new Date(from), new Date(to)];
-  return (b.getUTCFullYear() - a.getUTCFullYear()) * 12 + b.getUTCMonth() - a.getUTCMonth();
 }
 
 /** Only what is said of a bucket can be compared. */

@@ -10,12 +10,10 @@ export interface FirestoreSchema {
     readonly queryScope: "COLLECTION";
     readonly fields: readonly { readonly fieldPath: string; readonly order: "ASCENDING" | "DESCENDING" }[];
   }[];
-  readonly fields: readonly {
-    readonly collectionGroup: string;
-    readonly fieldPath: string;
-    readonly indexes: readonly { readonly queryScope: "COLLECTION"; readonly arrayConfig: "CONTAINS" }[];
-    readonly ttl?: true;
-  }[];
+  readonly fields: readonly ({ readonly collectionGroup: string; readonly fieldPath: string } & (
+    | { readonly indexes: readonly { readonly queryScope: "COLLECTION"; readonly arrayConfig: "CONTAINS" }[] }
+    | { readonly ttl: true }
+  ))[];
 }
 
 const DAY_S = 86_400;
@@ -99,7 +97,7 @@ export function firestoreOf(environment: Environment, { indexes, fields }: Fires
       .map(({ collectionGroup, queryScope, fields: parts }) => ({ collectionGroup, queryScope, fields: [...parts] }))
       .sort((a, b) => (text(a) < text(b) ? -1 : 1)),
     fields: fields
-      .map(({ indexes: own, ...field }) => ({ ...field, indexes: [...own] }))
+      .map((field) => ("ttl" in field ? field : { ...field, indexes: [...field.indexes] }))
       .sort((a, b) => (`${a.collectionGroup} ${a.fieldPath}` < `${b.collectionGroup} ${b.fieldPath}` ? -1 : 1)),
   };
 }

@@ -5,10 +5,11 @@ import { PermanentError } from "../../lib/core/errors.ts";
 import type { Clock, Random } from "../../lib/ports/clock.ts";
 import type { ToolResult, Tools } from "../gcloud.ts";
 import type { ToolCall } from "../plan/step.ts";
-import { faultOf, RETRY_RULES } from "./faults.ts";
+import { RETRY_RULES } from "./faults.ts";
 import type { Fault, FaultKind } from "./faults.ts";
 import { prepared, unauthenticated } from "./prepared.ts";
 import type { CallContext } from "./prepared.ts";
+import { faultOfCall } from "./roles.ts";
 
 export interface Caller extends CallContext {
   readonly tools: Tools;
@@ -34,7 +35,7 @@ export async function callTool(
     signal?.throwIfAborted();
     const result = await tools.run({ tool, args });
     if (result.code === 0) return result;
-    const fault = faultOf(result);
+    const fault = faultOfCall({ tool, args }, result);
     if (expected.includes(fault.kind)) return { ...result, fault };
     if (fault.kind === "unauthenticated") throw unauthenticated(fault);
     const instead = fault.kind === "exists" ? call.ifExists : fault.kind === "missing" ? call.ifMissing : undefined;

@@ -19,6 +19,10 @@ export type FaultKind =
   | "precondition"
   /** Nobody is signed in. */
   | "unauthenticated"
+  /** Who is signed in may not. */
+  | "denied"
+  /** The tool was ended from outside. */
+  | "ended"
   | "failed";
 
 export interface Fault {
@@ -52,6 +56,7 @@ const either = (...patterns: readonly string[]): RegExp => new RegExp(patterns.j
  * being changed alike, and 429 for a full minute and for a full project.
  */
 const TABLE: readonly (readonly [RegExp, FaultKind])[] = [
+  [either("\\b(?:gcloud|bq) was ended by SIG", "killed by keyboard interrupt"), "ended"],
   [
     either(
       "reauth",
@@ -133,31 +138,52 @@ const TABLE: readonly (readonly [RegExp, FaultKind])[] = [
     "unavailable",
   ],
   [either("subject of a conflict", status("409")), "conflict"],
+  [
+    either(
+      "PERMISSION_DENIED",
+      "does not have (?:\\S+ )?(?:permission|access)",
+      "permission .* denied",
+      "access denied",
+      status("403"),
+    ),
+    "denied",
+  ],
   [either("NOT_FOUND", "matched no objects", "not ?found\\b", "(?:does|do) not exist", status("404")), "missing"],
 ];
 
 /** What a tool wrote when it failed. bq writes its errors to stdout. */
 export function faultOf({ stdout, stderr }: { readonly stdout: string; readonly stderr: string }): Fault {
-  const reason = reasonOf(stderr.trim() === "" ? stdout : `${stderr}\n${stdout}`);
+  const reason = reasonOf(stderr, stdout);
   const kind = TABLE.find(([pattern]) => pattern.test(reason))?.[1] ?? "failed";
   return { kind, reason };
 }
 
-const LONGEST = 400;
-
-function reasonOf(output: string): string {
-  const lines = output
+function linesOf(output: string): string[] {
+  return output
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "");
+}
+
+const LONGEST = 400;
+/** As gcloud prints the parts of an error that have fields. */
+const DETAILS = /^(?:- |details:|'@type'|(?:domain|metadata|reason|violations|links): ?)/;
+
+function reasonOf(stderr: string, stdout: string): string {
+  const warnings = linesOf(stderr);
+  const lines = [...warnings, ...linesOf(stdout)];
   const at = lines.findIndex((line) => /^(?:ERROR|FATAL)\b|error in .* operation:/i.test(line));
-  // An error may go on in the lines below it; warnings and progress stand above.
+  // An error may go on in the lines below it, up to what is meant for programs; warnings and progress stand above.
+  const below = at < 0 ? [] : lines.slice(at, at + 4);
+  const details = below.findIndex((line) => DETAILS.test(line));
   const own =
-    at < 0 ? lines.slice(-3) : lines.slice(at, at + 4).filter((line) => !/^(?:-|details:|'@type')/.test(line));
+    at < 0 ? (warnings.length > 0 ? warnings : lines).slice(-3) : below.slice(0, details < 0 ? undefined : details);
   const text = own
     .join(" ")
     .replace(/^ERROR: \(gcloud[\w.-]*\) /, "")
     .replace(/^(?:ERROR|FATAL): /, "")
+    // By a token, gcloud does not know whose it is.
+    .replace(/^\[None\] /, "this account ")
     .replace(/\s*This command is authenticated [^]*? property\.?/, "")
     .replaceAll(/\bya29\.[\w.-]+|\beyJ[\w-]{10,}[\w.-]*|(?<=Bearer )\S+/g, "[withheld]")
     .replaceAll(/\s+/g, " ");

@@ -5,9 +5,9 @@ import type { EditedPolicy } from "../plan/policy.ts";
 import { isPolicyCall } from "../plan/step.ts";
 import type { PolicyCall, Step, ToolCall } from "../plan/step.ts";
 import type { Caller } from "./calling.ts";
-import { faultOf } from "./faults.ts";
 import type { Fault } from "./faults.ts";
 import { prepared, unauthenticated } from "./prepared.ts";
+import { faultOfCall } from "./roles.ts";
 import type { Tried } from "./run-steps.ts";
 
 /** A call that has not done what it should. */
@@ -51,7 +51,7 @@ async function perform(options: Pick<Caller, "tools" | "values" | "file">, call:
     learn(options, call, result.stdout, command);
     return result.stdout;
   }
-  const fault = faultOf(result);
+  const fault = faultOfCall({ tool, args }, result);
   const instead = fault.kind === "exists" ? call.ifExists : fault.kind === "missing" ? call.ifMissing : undefined;
   if (instead === undefined) throw new CallFault(fault, command);
   for (const other of instead) await perform(options, other);

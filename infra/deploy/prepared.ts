@@ -34,8 +34,12 @@ export async function prepared(context: CallContext, { tool, args, files = {} }:
   return { tool, args: words, command: shellLine({ tool, args: words }), missing: [...missing] };
 }
 
+/** gcloud's own advice, which is longer, is left out. */
 export function unauthenticated({ reason }: Fault): PermanentError {
-  return new PermanentError(`${reason.replace(/\.$/, "")}: sign in with \`gcloud auth login\`, and deploy again`, {
+  const why = reason
+    .replace(/\s*(?:Please run|To sign in|If you have already logged in)\b.*$/i, "")
+    .replace(/[.:]$/, "");
+  return new PermanentError(`${why}: sign in with \`gcloud auth login\`, and deploy again`, {
     code: "unauthenticated",
   });
 }

@@ -55,7 +55,7 @@ export interface StepsResult {
   readonly failed: readonly FailedStep[];
   /** They need one that has failed. */
   readonly blocked: readonly Step[];
-  /** Not begun, or not tried again, because of a stop. */
+  /** Not begun, not finished or not tried again, because of a stop. */
   readonly left: readonly Step[];
 }
 
@@ -127,6 +127,8 @@ export async function runSteps(options: StepsOptions): Promise<StepsResult> {
       return tell({ type: "done", step, ms: now - (item.firstAt ?? now) });
     }
     const { fault, at, command } = tried;
+    // Ctrl-C reaches a tool that is just beginning as well.
+    if (signal.aborted && fault.kind === "ended") return void waiting.set(step.id, item);
     const rule = RETRY_RULES[fault.kind];
     // A call that was got past has used up its own faults.
     const times = ((at === item.from ? item.met.get(fault.kind) : undefined) ?? 0) + 1;

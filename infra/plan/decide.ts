@@ -22,11 +22,12 @@ export interface Surroundings {
 const UNCHANGED: Decision = Object.freeze({ kind: "unchanged", adopted: false });
 const ADOPTED: Decision = Object.freeze({ kind: "unchanged", adopted: true });
 
-export function recordOf({ form, account, policy, needs }: Item): Recorded {
+export function recordOf({ form, account, code, policy, needs }: Item): Recorded {
   const on = needs.filter((id) => /^(?:topic|subscription|function|account) /.test(id));
   return {
     hash: hash(canonicalJson(form)),
     ...(account === undefined ? {} : { account }),
+    ...(code === undefined ? {} : { code }),
     ...(policy === undefined ? {} : { grants: [...policy.grants] }),
     // A policy goes with what it belongs to.
     ...(on.length === 0 || policy !== undefined ? {} : { on }),
@@ -43,7 +44,7 @@ export function decide(item: Item, record: Recorded | undefined, { observed, mad
     calls,
   });
   if (observed.looked.has(kind) && found === undefined) {
-    return step("create", record === undefined ? "is not there yet" : "was deployed, and is gone", create);
+    return step("create", record === undefined ? aboutOf(item) : "was deployed, and is gone", create);
   }
   const remade = item.on?.find((under) => made.has(under));
   if (item.policy !== undefined) return decidePolicy(item, record, remade, observed);
@@ -58,7 +59,7 @@ export function decide(item: Item, record: Recorded | undefined, { observed, mad
   // A schedule and the like survive what they point to; what stands on it has to be set again.
   if (remade !== undefined && found !== undefined) return step("update", `${remade} is made anew`, update);
   if (remade !== undefined)
-    return step("create", record === undefined ? "is not there yet" : `${remade} is made anew`, create);
+    return step("create", record === undefined ? aboutOf(item) : `${remade} is made anew`, create);
   const same = record?.hash === recordOf(item).hash;
   if (found !== undefined && item.complete === true) {
     if (drift.length === 0) return same ? UNCHANGED : ADOPTED;
@@ -76,7 +77,7 @@ export function decide(item: Item, record: Recorded | undefined, { observed, mad
   if (same) return UNCHANGED;
   if (record !== undefined) return step("update", "its definition has changed", update);
   if (found !== undefined) return step("update", "is there, and was not recorded: it is adopted", update);
-  return step("create", "is not there yet", create);
+  return step("create", aboutOf(item), create);
 }
 
 function decidePolicy(
@@ -90,14 +91,15 @@ function decidePolicy(
   if (remade !== undefined) {
     // Only what is new itself has no policy yet; an account that is new leaves others' grants as they are.
     const fresh = record === undefined && item.on?.[0] === remade;
-    const reason = record === undefined ? "is not there yet" : `${remade} is made anew`;
+    const reason = record === undefined ? grantsText(policy) : `${remade} is made anew`;
     return { kind: "step", action: "create", reason, calls: fresh ? create : update };
   }
   if (text !== undefined && policy !== undefined && unknownOf(policy.grants, values) === undefined) {
     const { changed, added, removed } = editedPolicy(text, policy.call.edit, values);
     if (!changed) return same ? UNCHANGED : ADOPTED;
+    const lacking = record === undefined ? grantsText(policy) : `lacks ${shown(added)}`;
     const words = [
-      ...(added.length > 0 ? [`lacks ${shown(added)}`] : []),
+      ...(added.length > 0 ? [lacking] : []),
       ...(removed.length > 0 ? [`has ${shown(removed)} too much`] : []),
     ];
     return {
@@ -109,8 +111,17 @@ function decidePolicy(
   }
   if (same) return UNCHANGED;
   return record === undefined
-    ? { kind: "step", action: "create", reason: "is not there yet", calls: update }
+    ? { kind: "step", action: "create", reason: grantsText(policy), calls: update }
     : { kind: "step", action: "update", reason: "other roles are needed", calls: update };
+}
+
+function aboutOf({ about }: Item): string {
+  return about ?? "is not there yet";
+}
+
+function grantsText(policy: Item["policy"]): string {
+  const count = policy?.grants.length ?? 0;
+  return count === 1 ? "grants a role" : `grants ${count} roles`;
 }
 
 const SHOWN = 3;
@@ -139,7 +150,7 @@ function driftOf({ facts = {} }: Item, found: Found, values: ReadonlyMap<string,
     const { text: want } = filled(template, values);
     return have === undefined || have === want
       ? []
-      : [{ field, text: `${field} is ${have === "" ? "nothing" : have} and should be ${want}` }];
+      : [{ field, text: `${field} is ${have || "nothing"} and should be ${want || "nothing"}` }];
   });
 }
 

@@ -14,6 +14,8 @@ type Function = Manifest["functions"][number];
 export interface Code {
   /** By the unit's id (`asset gitcoin/passport_scores`): the hash of all bytes that its function can load. */
   readonly hashes: ReadonlyMap<string, string>;
+  /** Likewise, of what is the author's own in it: for telling later whether that is what was deployed. */
+  readonly own?: ReadonlyMap<string, string>;
   /** The source archive's SHA-256, in hexadecimal. Its bytes may differ without a function's having changed. */
   readonly archive: string;
 }
@@ -54,7 +56,21 @@ export function sourceStep(manifest: Manifest, archive: string): Step {
   };
 }
 
-function functionItem(manifest: Manifest, made: Function, { hashes, archive }: Code, before: readonly string[]): Item {
+/** What a unit such as `asset gitcoin/passport_scores` does. */
+const FUNCTIONS: Readonly<Record<Function["kind"], (unit: string) => string>> = {
+  asset: (unit) => `materializes the ${unit}`,
+  job: (unit) => `runs the ${unit}`,
+  sensor: (unit) => `evaluates the ${unit}`,
+  bucket: (unit) => `says which assets an object of the ${unit} is for`,
+  reconcile: () => "wakes what is due, and looks at deadlines and watched buckets",
+};
+
+function functionItem(
+  manifest: Manifest,
+  made: Function,
+  { hashes, own, archive }: Code,
+  before: readonly string[],
+): Item {
   const { environment, build } = manifest;
   const { name, unit, labels, secrets: _, ...config } = made;
   const code = hashes.get(unit);
@@ -100,6 +116,7 @@ function functionItem(manifest: Manifest, made: Function, { hashes, archive }: C
     id: idOf("function", name),
     kind: "function",
     name,
+    about: FUNCTIONS[made.kind](unit),
     form: text,
     needs: [
       APIS,
@@ -116,6 +133,7 @@ function functionItem(manifest: Manifest, made: Function, { hashes, archive }: C
     facts: { hash: text, state: "ACTIVE", ingress: "ALLOW_INTERNAL_ONLY", account: made.serviceAccount },
     complete: true,
     account: made.serviceAccount,
+    ...(own?.get(unit) === undefined ? {} : { code: own.get(unit) ?? "" }),
   };
 }
 
@@ -144,6 +162,7 @@ function triggerItem({ environment, delivery }: Manifest, { name }: Function, on
     id: idOf("trigger", name),
     kind: "trigger",
     name,
+    about: "keeps messages as our own subscriptions do",
     form: delivery,
     needs: [on.id, idOf("topic", delivery.deadLetterTopic)],
     on: [on.id],

@@ -4,7 +4,7 @@ import type { Place } from "./item.ts";
 import { LIMITS, secondsOf } from "./limits.ts";
 import type { Found, Observed } from "./observe.ts";
 import { policyCall } from "./policies.ts";
-import { childrenOf, removalCalls, whyItStays } from "./removal.ts";
+import { childrenOf, goesWith, removalCalls, whyItStays } from "./removal.ts";
 import type { Grant, Recorded, State } from "./state.ts";
 import type { ResourceKind, Step } from "./step.ts";
 
@@ -67,26 +67,32 @@ export function partingOf(
     const on = record?.on ?? there?.on ?? [];
     gone.push({ id, kind, name, own: there?.own ?? [], on, ...(account === undefined ? {} : { account }) });
   }
-  const away = new Set([...gone.map(({ id }) => id), ...forgotten]);
-  const withParents = new Set(
-    [...away].flatMap((id) => {
+  const withParents = new Set([
+    ...gone.flatMap(({ kind, name }) => goesWith(kind, name)),
+    ...forgotten.flatMap((id) => {
       const parsed = parsedId(id);
       return parsed === undefined || whyItStays(parsed.kind) !== undefined ? [] : childrenOf(parsed.kind, parsed.name);
     }),
-  );
+  ]);
+  // A trigger goes, with what may be done with its subscription, when its function is deployed without it.
+  const ofTrigger = /^(?:policy )?trigger /;
   for (const id of [...Object.keys(resources), ...policies.keys()])
-    if (id.startsWith("policy ") && !wanted.has(id) && !withParents.has(id)) revoked.add(id);
+    if (id.startsWith("policy ") && !ofTrigger.test(id) && !wanted.has(id) && !withParents.has(id)) revoked.add(id);
   for (const id of Object.keys(resources))
-    if (id.startsWith("trigger ") && !wanted.has(id) && !withParents.has(id)) forgotten.push(id);
+    if (ofTrigger.test(id) && !wanted.has(id) && !withParents.has(id)) forgotten.push(id);
   return { gone, forgotten, revoked: [...revoked], notes };
 }
 
-/** In the order in which they could run; each needs those first that stand on it, and an account the policies that it leaves. */
+/**
+ * In the order in which they could run; each needs those first that stand on it, and an account the policies that it leaves. `why`: the
+ * reason for all of them.
+ */
 export function removalSteps(
   place: Place,
   gone: readonly Gone[],
   policySteps: readonly Step[],
   { resources }: State,
+  why: string,
 ): readonly Step[] {
   const standing = new Map<string, string[]>();
   const put = (under: string, id: string): void => void standing.set(under, [...(standing.get(under) ?? []), id]);
@@ -104,13 +110,13 @@ export function removalSteps(
     .sort((a, b) => rank(a.kind) - rank(b.kind) || (a.id < b.id ? -1 : 1))
     .map(({ id, kind, name, own }): Step => {
       const calls = removalCalls(place, { kind, name, own });
-      const children = childrenOf(kind, name).filter((child) => resources[child] !== undefined);
+      const children = goesWith(kind, name).filter((child) => resources[child] !== undefined);
       return {
         id,
         kind,
         name,
         action: "delete",
-        reason: kind === "queue" ? "nothing uses it any more: it is emptied, and kept for its name's sake" : NO_LONGER,
+        reason: kind === "queue" ? `${why}: it is emptied, and kept for its name's sake` : why,
         needs: [...new Set(standing.get(id))],
         calls,
         seconds: secondsOf(kind, "delete", calls.length),
@@ -118,8 +124,6 @@ export function removalSteps(
       };
     });
 }
-
-export const NO_LONGER = "nothing defines it any more";
 
 const ORDER: readonly ResourceKind[] = [
   "schedule",

@@ -10,6 +10,8 @@ export interface Item {
   readonly id: string;
   readonly kind: ResourceKind;
   readonly name: string;
+  /** What it is there for, in one clause: the reason for making it. */
+  readonly about?: string;
   /** JSON; its hash is recorded, so it says all that matters and nothing else. */
   readonly form: unknown;
   /** Ids of what has to be there first. */
@@ -27,6 +29,8 @@ export interface Item {
   readonly recreate?: readonly Call[];
   /** Of a function: the email of the account that it runs as. */
   readonly account?: string;
+  /** Of a function: the hash of the author's own code in it. */
+  readonly code?: string;
   /** Of a policy. */
   readonly policy?: { readonly grants: readonly Grant[]; readonly call: PolicyCall };
 }

@@ -1,4 +1,5 @@
 /** Topics, subscriptions, the queue, schedules, and what buckets announce. */
+import { DEAD_LETTERS } from "../../lib/core/subscriptions.ts";
 import type { Manifest } from "../manifest.ts";
 import { APIS, cut, flags, gcloud, idOf, labelsText, policyName } from "./item.ts";
 import type { Facts, Item, Place } from "./item.ts";
@@ -39,13 +40,14 @@ export function topicPath(project: string, topic: string): string {
   return `projects/${project}/topics/${topic}`;
 }
 
-function topicItem(place: Place, { name, labels }: Manifest["topics"][number]): Item {
+function topicItem(place: Place & { readonly namePrefix: string }, { name, labels }: Manifest["topics"][number]): Item {
   const text = labelsText(labels);
   const update = gcloud(place, ["pubsub", "topics", "update", name, `--update-labels=${text}`]);
   return {
     id: idOf("topic", name),
     kind: "topic",
     name,
+    about: topicAbout(name.slice(place.namePrefix.length)),
     form: { name, labels },
     needs: [APIS],
     create: [gcloud(place, ["pubsub", "topics", "create", name, `--labels=${text}`], { ifExists: [update] })],
@@ -54,6 +56,21 @@ function topicItem(place: Place, { name, labels }: Manifest["topics"][number]): 
     complete: true,
   };
 }
+
+/** Of its plain name: lib/core/asset-key.ts says what there is. Alerts alone may go to topics of any name. */
+function topicAbout(name: string): string {
+  if (name === DEAD_LETTERS) return "what was delivered in vain is laid aside there";
+  const what = TOPICS.find(([start]) => name.startsWith(start));
+  return what?.[1] ?? "alerts are told there";
+}
+
+const TOPICS: readonly (readonly [start: string, about: string])[] = [
+  ["asset.", "a message there asks for the asset"],
+  ["job.", "a message there asks for the job"],
+  ["sensor.", "a message there wakes the sensor"],
+  ["bucket.", "the bucket announces objects there"],
+  ["materialized.", "says that the asset was materialized"],
+];
 
 /** `lastStop`: what it cannot deliver is a dead letter already. */
 export function deliveryFlags(delivery: Delivery, lastStop?: true): string[] {
@@ -103,6 +120,7 @@ function subscriptionItem(
     id: idOf("subscription", name),
     kind: "subscription",
     name,
+    about: `brings ${topic} to the function ${push.function}`,
     form: { name, topic, push, labels, delivery, ...(lastStop === undefined ? {} : { lastStop }) },
     needs: [
       idOf("topic", topic),
@@ -162,6 +180,7 @@ function deadLetterItem(place: Place, letters: Manifest["deadLetters"][number]):
     id: idOf("subscription", name),
     kind: "subscription",
     name,
+    about: "keeps what was delivered in vain until somebody looks at it",
     form: letters,
     needs: [idOf("topic", topic)],
     on: [idOf("topic", topic)],
@@ -194,6 +213,7 @@ function queueItem(place: Place, queue: Manifest["queues"][number]): Item {
     id: idOf("queue", name),
     kind: "queue",
     name,
+    about: "holds messages for later",
     form: queue,
     needs: [APIS],
     create: [gcloud(place, ["tasks", "queues", "create", name, ...settings], { ifExists: [update] })],
@@ -246,6 +266,7 @@ function scheduleItem(
     id: idOf("schedule", name),
     kind: "schedule",
     name,
+    about,
     form: { name, settings: [...common, ...settings], files },
     needs:
       target.kind === "topic"
@@ -287,6 +308,7 @@ function notificationItem(
     id: idOf("notification", name),
     kind: "notification",
     name,
+    about: `announces finalized objects of gs://${bucket}`,
     form: { bucket, topic, eventTypes, payloadFormat },
     needs: [
       idOf("topic", topic),

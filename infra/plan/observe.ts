@@ -27,6 +27,7 @@ import type { PrintedSubscription } from "./lists.ts";
 import { notificationName, scheduleTitle, topicPath } from "./messages.ts";
 import { policyItems } from "./policies.ts";
 import type { State } from "./state.ts";
+import { filled } from "./step.ts";
 import type { ResourceKind, ToolCall } from "./step.ts";
 import { accountTitle, indexName } from "./stores.ts";
 
@@ -75,7 +76,7 @@ export interface ObserveOptions {
 
 /**
  * What to ask. Without `refresh` it is at most eleven calls whatever the number of assets, and one more for each project whose number
- * is not known yet.
+ * is not known yet, and for each bucket that announces its objects still, though nobody watches it any more.
  */
 export function observations({ manifest, state, refresh }: ObserveOptions): readonly Observation[] {
   const { environment, notifications, firestore } = manifest;
@@ -86,7 +87,8 @@ export function observations({ manifest, state, refresh }: ObserveOptions): read
     call: gcloud(environment, [...args, "--format=json"]),
   });
   const numbers = numbersOf(manifest).filter((name) => state?.numbers[name] === undefined);
-  const buckets = notifications.map(({ bucket }) => `gs://${bucket}`);
+  const buckets = notifications.map(({ bucket }) => bucket);
+  const urls = buckets.map((bucket) => `gs://${bucket}`);
   const database = `--database=${firestore.database}`;
   const slow = [
     ask("apis", ["services", "list", "--enabled"]),
@@ -94,9 +96,13 @@ export function observations({ manifest, state, refresh }: ObserveOptions): read
     ask("indexes", ["firestore", "indexes", "composite", "list", database]),
     ask("fields", ["firestore", "indexes", "fields", "list", database]),
     ask("ttls", ["firestore", "fields", "ttls", "list", database]),
-    ...policyItems(manifest, { kept: new Map(), owned: [] }).flatMap(({ id, policy }) =>
-      policy === undefined || id === projectPolicy(project) ? [] : [{ id, call: policy.call.read }],
-    ),
+    ...policyItems(manifest, { kept: new Map(), owned: [] }).flatMap(({ id, policy }) => {
+      if (policy === undefined || id === projectPolicy(project)) return [];
+      const { read: call } = policy.call;
+      // What a trigger has made is known by the lists alone, and its policy by the state.
+      const isNamed = call.args.every((arg) => filled(arg, NOTHING_KNOWN).missing.length === 0);
+      return isNamed ? [{ id, call }] : [];
+    }),
   ];
   return [
     ...numbers.map((name) => ({
@@ -111,12 +117,26 @@ export function observations({ manifest, state, refresh }: ObserveOptions): read
     ask("queues", ["tasks", "queues", "list", at]),
     ask("accounts", ["iam", "service-accounts", "list"]),
     ask(projectPolicy(project), ["projects", "get-iam-policy", project]),
-    ...(buckets.length > 0 ? [ask("notifications", ["storage", "buckets", "notifications", "list", ...buckets])] : []),
+    ...(urls.length > 0 ? [ask("notifications", ["storage", "buckets", "notifications", "list", ...urls])] : []),
+    // Each by itself: one that is gone must not hide what another has.
+    ...leftBuckets(state, buckets).map((bucket) =>
+      ask(`${LEFT} ${bucket}`, ["storage", "buckets", "notifications", "list", `gs://${bucket}`]),
+    ),
     ask("buckets", ["storage", "buckets", "list"]),
     { id: "datasets", call: bq(environment, ["ls", "--datasets", "--max_results=10000"]) },
     ...(refresh ? slow : []),
   ];
 }
+
+const LEFT = "notifications left in";
+
+/** Buckets that were told to announce their objects, and are not watched any more. */
+function leftBuckets(state: State | undefined, watched: readonly string[]): string[] {
+  const told = Object.keys(state?.resources ?? {}).flatMap((id) => /^notification (\S+) to /.exec(id)?.[1] ?? []);
+  return [...new Set(told)].filter((bucket) => !watched.includes(bucket)).sort();
+}
+
+const NOTHING_KNOWN: ReadonlyMap<string, string> = new Map();
 
 function projectPolicy(project: string): string {
   return idOf("policy", policyName("project", project));
@@ -245,7 +265,7 @@ export function observed(
     const facts: Facts = location === undefined ? {} : { location: location.toUpperCase() };
     add({ id: idOf("dataset", name), kind: "dataset", name, ours: false, facts });
   });
-  see("notifications", "notification", notificationSchema, (one) => {
+  const addNotification = (one: z.output<typeof notificationSchema>): void => {
     const { id, topic, event_types: events = [], payload_format: payload = "" } = one["Notification Configuration"];
     const bucket = one["Bucket URL"].replace(/^gs:\/\//, "").replace(/\/$/, "");
     const name = notificationName(bucket, lastOf(topic));
@@ -268,7 +288,11 @@ export function observed(
       own,
       on: [idOf("topic", lastOf(topic))],
     });
-  });
+  };
+  see("notifications", "notification", notificationSchema, addNotification);
+  const left = [...outputs].filter(([id]) => id.startsWith(`${LEFT} `));
+  for (const [id, text] of left) if (text !== null) listOf(id, text, notificationSchema).forEach(addNotification);
+  if (left.length > 0 && outputs.get("notifications") !== null) looked.add("notification");
   see("databases", "database", databaseSchema, ({ name: path, locationId = "" }) => {
     const name = lastOf(path);
     add({ id: idOf("database", name), kind: "database", name, ours: false, facts: { location: locationId } });
@@ -281,12 +305,17 @@ export function observed(
     );
     add({ id: idOf("index", name), kind: "index", name, ours: false, facts: {} });
   });
-  const ttls = new Set((read("ttls", fieldSchema) ?? []).map(({ name }) => name));
-  see("fields", "field", fieldSchema, ({ name: path, indexConfig }) => {
+  const addField = (path: string, facts: Facts): void => {
     const name = `${groupOf(path)}.${lastOf(path)}`;
+    const id = idOf("field", name);
+    add({ id, kind: "field", name, ours: false, facts: { ...found.get(id)?.facts, ...facts } });
+  };
+  see("fields", "field", fieldSchema, ({ name: path, indexConfig }) => {
     const indexes = (indexConfig?.indexes ?? []).flatMap(({ fields }) => fields?.[0]?.arrayConfig ?? "ORDER").join();
-    add({ id: idOf("field", name), kind: "field", name, ours: false, facts: { indexes, ttl: String(ttls.has(path)) } });
+    addField(path, { indexes, ttl: "off" });
   });
+  // The list of fields has only those with indexes of their own.
+  for (const { name: path } of read("ttls", fieldSchema) ?? []) addField(path, { ttl: "on" });
   const apis = read("apis", serviceSchema);
   if (apis !== undefined) {
     const on = new Set(apis.map(({ config }) => config.name));

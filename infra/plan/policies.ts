@@ -2,8 +2,8 @@
 import type { Binding, Manifest } from "../manifest.ts";
 import { APIS, bq, gcloud, idOf, policyName } from "./item.ts";
 import type { Item, Place } from "./item.ts";
-import type { Grant } from "./state.ts";
-import type { Call, PolicyCall, ResourceKind, ToolCall } from "./step.ts";
+import type { Grant, Recorded } from "./state.ts";
+import type { Call, PolicyCall, ResourceKind, Step, ToolCall } from "./step.ts";
 
 export interface PolicyOptions {
   /** By the policy's id: grants that have to stay beside those that are wanted. */
@@ -81,9 +81,28 @@ export function grantOf({ role, member, condition }: Binding): Grant {
   return { role, member, ...(condition === undefined ? {} : { condition }) };
 }
 
+/**
+ * What a step changes: of `bindings`, all of its policy, those that were not granted before; and what was and is not `wanted` any more.
+ * Where nothing of it differs, somebody else has changed the policy, and all that it is to hold is put right.
+ */
+export function changedGrants(
+  bindings: readonly Binding[] = [],
+  wanted: readonly Grant[],
+  record: Recorded | undefined,
+): NonNullable<Step["grants"]> {
+  const before = new Set(record?.grants?.map(grantKey));
+  const after = new Set(wanted.map(grantKey));
+  const added = bindings.filter((binding) => !before.has(grantKey(binding)));
+  const removed = (record?.grants ?? []).filter((grant) => !after.has(grantKey(grant)));
+  return { added: added.length + removed.length === 0 ? bindings : added, removed };
+}
+
+function grantKey({ role, member, condition }: Pick<Grant, "role" | "member" | "condition">): string {
+  return `${role} ${member} ${condition?.expression ?? ""}`;
+}
+
 function mergedGrants(wanted: readonly Grant[], kept: readonly Grant[]): Grant[] {
-  const key = ({ role, member, condition }: Grant): string => `${role} ${member} ${condition?.expression ?? ""}`;
-  const all = new Map([...wanted, ...kept].map((grant) => [key(grant), grant]));
+  const all = new Map([...wanted, ...kept].map((grant) => [grantKey(grant), grant]));
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, grant]) => grant);
 }
 

@@ -52,7 +52,12 @@ export function removalCalls(place: Place, { kind, name, own = [] }: Gone): read
   }
 }
 
-/** What goes with a resource, and has no deletion of its own. */
+/** What goes when a resource is deleted by us. A queue stays, and what others may do with it is taken back like anywhere else. */
+export function goesWith(kind: ResourceKind, name: string): readonly string[] {
+  return kind === "queue" ? [] : childrenOf(kind, name);
+}
+
+/** What is not there without the resource, and has no deletion of its own. */
 export function childrenOf(kind: ResourceKind, name: string): readonly string[] {
   const policy = idOf("policy", `${kind} ${name}`);
   return kind === "function" ? [policy, idOf("trigger", name), idOf("policy", `trigger ${name}`)] : [policy];

@@ -5,8 +5,13 @@ import { stateText } from "./state.ts";
 import type { StateCalls } from "./state.ts";
 import { createBucket } from "./stores.ts";
 
+/** The object's name in the deployment's bucket. */
+export function stateName(environment: string): string {
+  return `sluice/state/${environment}.json`;
+}
+
 export function stateCalls({ environment, deployment, buckets }: Manifest): StateCalls {
-  const url = `gs://${deployment.bucket}/sluice/state/${environment.name}.json`;
+  const url = `gs://${deployment.bucket}/${stateName(environment.name)}`;
   return {
     url,
     describe: gcloud(environment, ["storage", "objects", "describe", url, "--format=json"]),

@@ -22,6 +22,8 @@ const recordSchema = z.strictObject({
   hash: z.string(),
   /** Of a function: the service account that it runs as. */
   account: z.string().exactOptional(),
+  /** Of a function: the hash of the author's own code in it. */
+  code: z.string().exactOptional(),
   /** Ids of what it stands on: it is deleted before them. */
   on: z.array(z.string()).exactOptional(),
   /** Of a policy: what was granted. */
@@ -110,14 +112,6 @@ export function withRecords(state: State, ...all: readonly Records[]): State {
       else resources[id] = record;
     }
   return { ...state, resources };
-}
-
-/** With the numbers of projects that a plan has come to know. */
-export function withNumbers(state: State, values: ReadonlyMap<string, string>): State {
-  const found = [...values].flatMap(([key, value]) =>
-    key.startsWith("number:") ? [[key.slice(7), value] as const] : [],
-  );
-  return { ...state, numbers: { ...state.numbers, ...Object.fromEntries(found) } };
 }
 
 /** Throws `DefinitionError` where the environment was deployed to another place: its resources would be left behind there. */

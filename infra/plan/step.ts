@@ -3,7 +3,7 @@
  * the runner (infra/deploy) carries them out.
  */
 import type { Binding } from "../manifest.ts";
-import type { Records } from "./state.ts";
+import type { Grant, Records } from "./state.ts";
 
 export type ResourceKind =
   | "apis"
@@ -80,6 +80,8 @@ export interface Step {
   readonly needs: readonly string[];
   /** One after the other. Each is safe to repeat after a failure, and so is the whole step. */
   readonly calls: readonly Call[];
+  /** Of a policy: what is granted by it and was not before, and what is taken back. */
+  readonly grants?: { readonly added: readonly Binding[]; readonly removed: readonly Grant[] };
   /** Seconds that it usually takes. */
   readonly seconds: number;
   /** What the state says once it is done. */

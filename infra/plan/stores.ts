@@ -29,7 +29,8 @@ function apis({ environment: place, apis: names, bindings }: Manifest): Item {
   const enable = chunks.map((chunk) => gcloud(place, ["services", "enable", ...chunk]));
   const isTold = bindings.some(({ member }) => member.includes(`{number:${place.project}}${STORAGE_AGENT}`));
   const calls = isTold ? [...enable, gcloud(place, ["storage", "service-agent"])] : enable;
-  return { id: APIS, kind: "apis", name: "project", form: names, needs: [], create: calls, update: calls };
+  const about = "everything else needs them";
+  return { id: APIS, kind: "apis", name: "project", about, form: names, needs: [], create: calls, update: calls };
 }
 
 const MAX_DISPLAY = 100;
@@ -48,6 +49,7 @@ function accountItem(place: Manifest["environment"], { name, email, about }: Man
     id: idOf("account", name),
     kind: "account",
     name,
+    about,
     form: { email, texts },
     needs: [APIS],
     create: [gcloud(place, ["iam", "service-accounts", "create", name, ...texts], { ifExists: [update] })],
@@ -90,11 +92,12 @@ function bucketSettings({ lifecycle, softDeleteDays }: Bucket): { args: string[]
 }
 
 function bucketItem(place: Place, bucket: Bucket): Item {
-  const { reasons: _, ...form } = bucket;
+  const { reasons, ...form } = bucket;
   return {
     id: idOf("bucket", bucket.name),
     kind: "bucket",
     name: bucket.name,
+    about: reasons.join("; "),
     form,
     needs: [APIS],
     create: [createBucket(place, bucket)],
@@ -113,6 +116,7 @@ function datasetItem(place: Place, dataset: Manifest["datasets"][number]): Item 
     id: idOf("dataset", name),
     kind: "dataset",
     name,
+    about: cutReasons(dataset.reasons),
     form: { name, location, expiration: expiration ?? 0 },
     needs: [APIS],
     create: [bq(place, ["mk", "--dataset", `--location=${location}`, ...set, full], { ifExists: [update] })],
@@ -122,12 +126,21 @@ function datasetItem(place: Place, dataset: Manifest["datasets"][number]): Item 
   };
 }
 
+/** So many reasons are told. */
+const REASONS = 2;
+
+function cutReasons(reasons: readonly string[]): string {
+  const more = reasons.length - REASONS;
+  return `${reasons.slice(0, REASONS).join("; ")}${more > 0 ? `; and ${more} more` : ""}`;
+}
+
 function firestoreItems(place: Place, { database, location, indexes, fields }: Manifest["firestore"]): Item[] {
   const at = `--database=${database}`;
   const made: Item = {
     id: idOf("database", database),
     kind: "database",
     name: database,
+    about: "the history is kept in it",
     form: { database, location },
     needs: [APIS],
     create: [
@@ -166,6 +179,7 @@ function indexItem(
     id: idOf("index", name),
     kind: "index",
     name,
+    about: "the history is asked by it",
     form: { database, collectionGroup, queryScope, fields },
     needs: [id],
     on: [id],
@@ -184,34 +198,34 @@ export function indexName(
   return `${group}(${parts.join(", ")})`;
 }
 
-function fieldItem(
-  place: Place,
-  { id, name: database }: Item,
-  { collectionGroup, fieldPath, indexes, ttl }: Manifest["firestore"]["fields"][number],
-): Item {
-  const where = [`--collection-group=${collectionGroup}`, `--database=${database}`];
-  const own = indexes.map(({ arrayConfig }) => `--index=array-config=${arrayConfig.toLowerCase()}`);
-  const index = own.length === 0 ? ["--disable-indexes"] : own;
-  const set = (more: readonly string[]): ToolCall =>
-    gcloud(place, ["firestore", "indexes", "fields", "update", fieldPath, ...where, ...index, ...more]);
-  // Firestore changes one thing of a field at a time: the first is waited for.
-  const calls = ttl
-    ? [
-        set([]),
-        gcloud(place, ["firestore", "fields", "ttls", "update", fieldPath, ...where, "--enable-ttl", "--async"]),
-      ]
-    : [set(["--async"])];
+function fieldItem(place: Place, { id, name: database }: Item, field: Manifest["firestore"]["fields"][number]): Item {
+  const { collectionGroup, fieldPath } = field;
+  const where = [fieldPath, `--collection-group=${collectionGroup}`, `--database=${database}`];
+  const own = "ttl" in field ? [] : field.indexes.map(({ arrayConfig }) => arrayConfig);
+  const index =
+    own.length === 0 ? ["--disable-indexes"] : own.map((each) => `--index=array-config=${each.toLowerCase()}`);
+  const words =
+    "ttl" in field
+      ? ["firestore", "fields", "ttls", "update", ...where, "--enable-ttl"]
+      : ["firestore", "indexes", "fields", "update", ...where, ...index];
+  const calls = [gcloud(place, [...words, "--async"])];
   const name = `${collectionGroup}.${fieldPath}`;
   return {
     id: idOf("field", name),
     kind: "field",
     name,
-    form: { database, collectionGroup, fieldPath, indexes, ttl: ttl ?? false },
+    about:
+      "ttl" in field
+        ? "documents go when that time has passed"
+        : own.length === 0
+          ? "nothing is asked by it"
+          : "the history is asked by what it contains",
+    form: { database, ...field },
     needs: [id],
     on: [id],
     create: calls,
     update: calls,
-    facts: { indexes: indexes.map(({ arrayConfig }) => arrayConfig).join(), ttl: String(ttl ?? false) },
+    facts: "ttl" in field ? { ttl: "on" } : { indexes: own.join() },
   };
 }
 
@@ -238,6 +252,7 @@ function imagesItem(place: Place, { repository, location, policies }: Manifest["
     id: idOf("images", repository),
     kind: "images",
     name: repository,
+    about: "old images of functions are cleaned up",
     form: { repository, location, policies },
     needs: [APIS],
     create: [create, policy],

@@ -1,7 +1,7 @@
 /** What a deployment does, while it does it: lines, and below them a bar where there is a terminal. All of it on stderr. */
 import { stderr } from "node:process";
 import type { DeployEvent } from "../../infra/deploy.ts";
-import type { Step } from "../../infra/plan/step.ts";
+import type { Plan, Step } from "../../infra/plan/step.ts";
 import type { Shell, Style } from "./shell.ts";
 import { plain } from "./shell.ts";
 import { durationText } from "./tables.ts";
@@ -15,6 +15,7 @@ export interface DeployProgress {
 }
 
 export interface ProgressBar {
+  /** `words` stand behind the count, with what divides them from it; none when all is done. */
   show(done: number, words: string): void;
   above(line: string): void;
   close(): void;
@@ -33,12 +34,15 @@ const DONE: Readonly<Record<Step["action"], string>> = { create: "created", upda
 const NAMED = 3;
 
 export function deployProgress({ line, openBar, now }: ProgressOptions): DeployProgress {
-  const underWay = new Map<string, Step>();
+  /** With when it began. */
+  const underWay = new Map<string, { readonly step: Step; readonly since: number }>();
   let bar: ProgressBar | undefined;
   let total = 0;
   let over = 0;
-  let seconds = 0;
+  let plan: Plan | undefined;
   let began = 0;
+  /** Seconds that the steps which are over usually take. */
+  let spent = 0;
 
   const say = (text: string, style?: Style): void => {
     if (bar === undefined) line(text, style);
@@ -49,11 +53,18 @@ export function deployProgress({ line, openBar, now }: ProgressOptions): DeployP
   const draw = (): void => {
     const names = [...underWay.keys()];
     const more = names.length > NAMED ? ` and ${names.length - NAMED} more` : "";
-    const left = Math.max(0, seconds * 1_000 - (now() - began));
-    bar?.show(
-      over,
-      `${names.slice(0, NAMED).join(", ")}${more}${left > 5_000 ? ` · about ${durationText(left)} left` : ""}`,
-    );
+    const left = over === total ? 0 : timeLeft(plan, spent, underWay.values(), now(), began);
+    // A narrow terminal cuts the end off.
+    const words = [
+      ...(left > WORTH_SAYING_MS ? [`about ${durationText(left)} left`] : []),
+      ...(names.length > 0 ? [`${names.slice(0, NAMED).join(", ")}${more}`] : []),
+    ];
+    bar?.show(over, words.map((word) => ` · ${word}`).join(""));
+  };
+  const end = ({ id, seconds }: Step): void => {
+    underWay.delete(id);
+    over += 1;
+    spent += seconds;
   };
 
   return {
@@ -70,31 +81,29 @@ export function deployProgress({ line, openBar, now }: ProgressOptions): DeployP
         case "stolen":
           return say(`took over from ${event.from.holder}, who has not finished`, "yellow");
         case "begun":
-          ({ seconds } = event.plan);
-          total = event.plan.steps.length;
+          ({ plan } = event);
+          total = plan.steps.length;
           began = now();
           bar = openBar?.(total);
           return draw();
         case "started":
-          underWay.set(event.step.id, event.step);
+          underWay.set(event.step.id, { step: event.step, since: now() });
           return draw();
         case "waiting":
           underWay.delete(event.step.id);
           say(`${event.step.id}: ${plain(event.fault.reason)}; again in ${durationText(event.ms)}`, "yellow");
           return draw();
         case "done":
-          underWay.delete(event.step.id);
-          over += 1;
+          end(event.step);
           counted(`${event.step.id}: ${DONE[event.step.action]} in ${durationText(event.ms)}`);
           return draw();
         case "failed":
-          underWay.delete(event.step.id);
-          over += 1;
+          end(event.step);
           counted(`${event.step.id}: failed: ${plain(event.fault.reason)}`, "red");
           return draw();
         case "blocked":
           // One that fails may hold up hundreds: the end says how many.
-          over += 1;
+          end(event.step);
           return draw();
       }
     },
@@ -103,6 +112,29 @@ export function deployProgress({ line, openBar, now }: ProgressOptions): DeployP
       bar = undefined;
     },
   };
+}
+
+/** A step that takes longer than usual is never taken for done. */
+const NEARLY = 0.95;
+const WORTH_SAYING_MS = 5_000;
+
+/**
+ * From what was planned, and from how fast it goes: the less is left, the more the latter counts. `spent`: seconds that those which are
+ * over usually take.
+ */
+function timeLeft(
+  plan: Pick<Plan, "steps" | "seconds"> | undefined,
+  spent: number,
+  underWay: Iterable<{ readonly step: Step; readonly since: number }>,
+  now: number,
+  began: number,
+): number {
+  if (plan === undefined) return 0;
+  const all = plan.steps.reduce((sum, { seconds }) => sum + seconds, 0);
+  let made = spent;
+  for (const { step, since } of underWay) made += Math.min((now - since) / 1_000, NEARLY * step.seconds);
+  const share = all === 0 ? 0 : Math.min(1, made / all);
+  return (plan.seconds * 1_000 * (1 - share) + (now - began)) * (1 - share);
 }
 
 /** On stderr; a bar where that is a terminal, and neither with `--json`. */
@@ -117,7 +149,7 @@ export async function openDeployProgress(shell: Shell): Promise<DeployProgress> 
     line,
     now,
     openBar(total) {
-      const format = "{bar} {percentage} % · {value}/{total} · {words}";
+      const format = "{bar} {percentage} % · {value}/{total}{words}";
       const bars = new MultiBar({ format, stream: stderr, hideCursor: true, barsize: 20, gracefulExit: false });
       const bar = bars.create(total, 0, { words: "" });
       return {

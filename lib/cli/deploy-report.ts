@@ -45,6 +45,11 @@ export function printOutcome(shell: Shell, verb: string, result: DeployResult, {
   if (result.outcome !== "done") shell.warn("running it again continues with what is left");
 }
 
+/** Where the files are that commands name; they stay until the next deployment of the same project. */
+export function filesNote(folder: string): string {
+  return `the files of these commands are in ${folder}, until the next deployment from here`;
+}
+
 export function resultValue(result: DeployResult, { ms, calls }: Effort): object {
   const about = { outcome: result.outcome, seconds: Math.round(ms / 1_000), calls, plan: planValue(result.plan) };
   if (!("steps" in result)) return about;

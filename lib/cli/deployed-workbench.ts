@@ -14,6 +14,7 @@ import { endpointsOf, given } from "./gcp-address.ts";
 import { gcpObjects, gcpWarehouse, requireCredentials } from "./gcp-ports.ts";
 import { gcpQuery } from "./gcp-query.ts";
 import { functionsLoader } from "./load-functions.ts";
+import type { LoadedFunctions } from "./load-functions.ts";
 import { MAX_BYTES } from "./max-bytes.ts";
 import type { Shell } from "./shell.ts";
 import { UsageError } from "./usage-error.ts";
@@ -63,14 +64,14 @@ export async function deployedWorkbench(shell: Shell, { env, gcpProject }: Deplo
   let asking: ReturnType<typeof gcpWarehouse> | undefined;
   const asked = () => (asking ??= gcpWarehouse({ ...address, location, maximumBytesBilled: MAX_BYTES }));
 
+  let reading: Promise<LoadedFunctions> | undefined;
+  const authored = (): Promise<LoadedFunctions> => (reading ??= functionsLoader(shell.project).load());
   let loading: Promise<Collected> | undefined;
   const load = (): Promise<Collected> =>
-    (loading ??= functionsLoader(shell.project)
-      .load()
-      .then(({ definitions, problems }) => ({
-        definitions: withDatasetSuffix(definitions, datasetSuffix),
-        problems,
-      })));
+    (loading ??= authored().then(({ definitions, ...rest }) => ({
+      ...rest,
+      definitions: withDatasetSuffix(definitions, datasetSuffix),
+    })));
   const operations = async () => {
     const { definitions } = await load();
     const settings = { ...defaultSettings, stagingBucket };
@@ -83,6 +84,12 @@ export async function deployedWorkbench(shell: Shell, { env, gcpProject }: Deplo
     deployment: name,
     store: events,
     catalog: async () => catalogOf(await load()),
+    async differing() {
+      // What emulators know of runs was deployed by nobody.
+      if (endpoints.firestore !== undefined && endpoints.storage === undefined) return new Map();
+      const { differingCode } = await import("./deployed-code.ts");
+      return differingCode({ root: shell.project, loaded: await authored(), objects, environment });
+    },
     publish: (topic, { data, attributes }) => bus.publishRaw(topic, data, attributes),
     put() {
       throw new UsageError(
@@ -90,7 +97,11 @@ export async function deployedWorkbench(shell: Shell, { env, gcpProject }: Deplo
       );
     },
     query: async (sql, signal) => gcpQuery(await asked(), sql, signal),
-    tables: { slackMs: BIGQUERY_SLACK_MS, changes: async (table) => (await asked()).changes(table) },
+    tables: {
+      slackMs: BIGQUERY_SLACK_MS,
+      changes: async (table) => (await asked()).changes(table),
+      endOf: async (jobId) => (await asked()).endOf(jobId),
+    },
     switchSensor: (sensor, status) => switchSensor({ events, clock, random }, sensor, status),
     operations: {
       cancel: async (run, reason) => (await operations()).cancel(run, reason),

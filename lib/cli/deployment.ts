@@ -1,9 +1,11 @@
 /** What `deploy` and `destroy` have in common: the definitions compiled, the code built and packed, and the runner with its surroundings. */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import process, { env } from "node:process";
 import { hostname, userInfo } from "node:os";
 import { build } from "../../infra/build.ts";
 import { compile } from "../../infra/compile.ts";
+import type { Compiled } from "../../infra/compile.ts";
 import { packFolder } from "../../infra/deploy/archive.ts";
 import type { Caller } from "../../infra/deploy/calling.ts";
 import { isHolderGone, openWorkplace } from "../../infra/deploy/workplace.ts";
@@ -29,6 +31,8 @@ export interface CompiledProject {
   /** With the environment's datasets. */
   readonly definitions: Definitions;
   readonly loaded: LoadedFunctions;
+  /** Tables that will be full one day, or are. */
+  readonly filling: Compiled["filling"];
 }
 
 /** Throws `PermanentError` where definitions or manifest have problems, after printing them. */
@@ -39,10 +43,10 @@ export async function compileProject(shell: Shell, name: string, place: Place): 
   // The one thing of the cloud's adapters that a deployment has to know, and it loads no SDK.
   const { COMPOSITE_INDEXES, FIELD_OVERRIDES } = await import("../gcp/firestore-indexes.ts");
   const firestore = { indexes: COMPOSITE_INDEXES, fields: FIELD_OVERRIDES };
-  const { manifest, problems } = compile({ definitions: loaded.definitions, environment, firestore, others });
-  refuse(shell, problems, `nothing was deployed, because ${environment.name} could not be deployed so`);
+  const { manifest, problems, filling } = compile({ definitions: loaded.definitions, environment, firestore, others });
+  refuse(shell, problems, "nothing was deployed, because of what is listed above");
   const definitions = withDatasetSuffix(loaded.definitions, environment.datasetSuffix);
-  return { environment, manifest, definitions, loaded };
+  return { environment, manifest, definitions, loaded, filling };
 }
 
 /** Builds every function, and packs the one archive that all are made of. The second is its file. */
@@ -56,7 +60,11 @@ export async function buildProject(
   const { functions } = await build({ root: shell.project, outDir, definitions, modules });
   const { bytes, sha256 } = await packFolder(outDir);
   const archive = await workplace.file("source.zip", bytes);
-  return { code: { hashes: new Map(functions.map(({ unit, hash }) => [unit.id, hash])), archive: sha256 }, archive };
+  // All of it is in the archive.
+  await rm(outDir, { recursive: true, force: true });
+  const hashes = new Map(functions.map(({ unit, hash }) => [unit.id, hash]));
+  const own = new Map(functions.map(({ unit, code }) => [unit.id, code]));
+  return { code: { hashes, own, archive: sha256 }, archive };
 }
 
 export interface Surroundings {
@@ -71,10 +79,10 @@ export interface Surroundings {
 /** Programs that mostly wait for Google; each takes a hundred megabytes. */
 const PROGRAMS = 12;
 
-export async function openSurroundings(): Promise<Surroundings> {
+export async function openSurroundings({ project }: Shell): Promise<Surroundings> {
   const [clock, random] = [systemClock(), systemRandom()];
   const token = `${random.id()}${random.id()}`;
-  const workplace = await openWorkplace(token);
+  const workplace = await openWorkplace(token, project);
   const { tools, count } = counting(commandLineTools({ env }));
   return {
     workplace,

@@ -14,14 +14,15 @@ export interface CompositeIndex {
   readonly fields: readonly { readonly fieldPath: string; readonly order: "ASCENDING" | "DESCENDING" }[];
 }
 
-/** How one field deviates from Firestore's default, which indexes every field by itself. */
-export interface FieldOverride {
-  readonly collectionGroup: string;
-  readonly fieldPath: string;
-  readonly indexes: readonly { readonly queryScope: "COLLECTION"; readonly arrayConfig: "CONTAINS" }[];
+/**
+ * How a field deviates from Firestore's default, which indexes every field by itself. The path `*` stands for every field of the
+ * collection that has no indexes of its own here.
+ */
+export type FieldOverride = { readonly collectionGroup: string; readonly fieldPath: string } & (
+  | { readonly indexes: readonly { readonly queryScope: "COLLECTION"; readonly arrayConfig: "CONTAINS" }[] }
   /** Documents are deleted when this time has passed. */
-  readonly ttl?: true;
-}
+  | { readonly ttl: true }
+);
 
 function index(
   kind: StoredKind,
@@ -69,38 +70,18 @@ export const COMPOSITE_INDEXES: readonly CompositeIndex[] = [
   index("due", ["shard"], ["dueAt"], "ASCENDING"),
 ];
 
-/** In every document; none is asked for by itself, and an index of what only grows would be one hot range. */
-const COMMON: readonly string[] = ["v", "id", "mark", "json"];
-
-const FIELDS: Readonly<Record<StoredKind, readonly string[]>> = {
-  run: ["kind", "name", "partition", "status", "createdAt", "shard"],
-  partition: ["name", "partition"],
-  due: ["shard", "dueAt"],
-  event: ["type", "asset", "partition", "run", "shard", "t", "n"],
-  slot: [],
-  asset: [],
-  sensor: [],
-  cursor: [],
-  backfill: [],
-  pause: [],
-  freshness: [],
-  alert: [],
-};
-
 const WITH_EXPIRY: readonly StoredKind[] = ["run", "due", "event"];
 
 // The keys of COLLECTIONS are the kinds.
 const KINDS = Object.keys(COLLECTIONS) as StoredKind[];
 
+/** No field is asked for by itself but the manifests, and an index of what only grows would be one hot range. */
 export const FIELD_OVERRIDES: readonly FieldOverride[] = KINDS.flatMap((kind) => {
   const collectionGroup = COLLECTIONS[kind];
-  const plain = [...COMMON, ...FIELDS[kind]].map((fieldPath) => ({ collectionGroup, fieldPath, indexes: [] }));
   const contains = [{ queryScope: "COLLECTION" as const, arrayConfig: "CONTAINS" as const }];
   return [
-    ...plain,
+    { collectionGroup, fieldPath: "*", indexes: [] },
     ...(WITH_MANIFESTS.includes(kind) ? [{ collectionGroup, fieldPath: "manifests", indexes: contains }] : []),
-    ...(WITH_EXPIRY.includes(kind)
-      ? [{ collectionGroup, fieldPath: "expireAt", indexes: [], ttl: true as const }]
-      : []),
+    ...(WITH_EXPIRY.includes(kind) ? [{ collectionGroup, fieldPath: "expireAt", ttl: true as const }] : []),
   ];
 });

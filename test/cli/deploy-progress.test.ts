@@ -65,7 +65,7 @@ describe("a deployment's progress", () => {
       line: () => assert.fail("lines go above the bar"),
       now: () => now,
       openBar: (total) => ({
-        show: (done, words) => void drawn.push(`${done}/${total} ${words}`),
+        show: (done, words) => void drawn.push(`${done}/${total}${words}`),
         above: (text) => void above.push(text),
         close: () => void drawn.push("closed"),
       }),
@@ -76,20 +76,53 @@ describe("a deployment's progress", () => {
     }
     progress.close();
     progress.close();
+    // The time stands first: the end is what a narrow terminal cuts off.
     assert.deepEqual(drawn, [
-      "0/4  · about 1 min 30 s left",
-      "0/4 topic a · about 1 min 20 s left",
-      "0/4 topic a, topic b · about 1 min 10 s left",
-      "0/4 topic b · about 1 min 0 s left",
-      "1/4  · about 50.0 s left",
-      "1/4 topic a · about 40.0 s left",
-      "2/4  · about 30.0 s left",
-      "3/4  · about 20.0 s left",
-      "3/4 topic c · about 10.0 s left",
-      "4/4 ",
+      "0/4 · about 1 min 30 s left",
+      "0/4 · about 1 min 40 s left · topic a",
+      "0/4 · about 1 min 8 s left · topic a, topic b",
+      "0/4 · about 1 min 15 s left · topic b",
+      "1/4 · about 1 min 21 s left",
+      "1/4 · about 1 min 28 s left · topic a",
+      "2/4 · about 52.5 s left",
+      "3/4 · about 23.1 s left",
+      "3/4 · about 25.6 s left · topic c",
+      "4/4",
       "closed",
     ]);
     assert.equal(above.length, 4);
+  });
+
+  test("goes by how fast it goes: a cloud that is quicker than planned is not waited for, nor a slower one forgotten", () => {
+    const steps = Array.from({ length: 10 }, (_, n) => step(`n${n}`));
+    const leftAfter = (eachMs: number): readonly string[] => {
+      let now = 0;
+      const drawn: string[] = [];
+      const progress = deployProgress({
+        line: () => assert.fail("lines go above the bar"),
+        now: () => now,
+        openBar: () => ({ show: (_, words) => void drawn.push(words), above: () => {}, close: () => {} }),
+      });
+      progress.show({ type: "begun", plan: { ...plan, steps, seconds: 100 } });
+      for (const one of steps) {
+        now += eachMs;
+        progress.show({ type: "done", step: one, ms: eachMs });
+      }
+      return [drawn[0], drawn[5], drawn[9], drawn[10]].map((words) => words ?? "none");
+    };
+    assert.deepEqual(leftAfter(10_000), [
+      " · about 1 min 40 s left",
+      " · about 50.0 s left",
+      " · about 10.0 s left",
+      "",
+    ]);
+    assert.deepEqual(leftAfter(100), [" · about 1 min 40 s left", " · about 25.3 s left", "", ""]);
+    assert.deepEqual(leftAfter(30_000), [
+      " · about 1 min 40 s left",
+      " · about 1 min 40 s left",
+      " · about 28.0 s left",
+      "",
+    ]);
   });
 
   test("says what happens before the first step", () => {

@@ -7,9 +7,13 @@ import { describe, test } from "node:test";
 import type { TestContext } from "node:test";
 import { parse } from "yaml";
 import { z } from "zod";
+import { compile } from "../../infra/compile.ts";
 import { parseEnvironments } from "../../infra/environments.ts";
+import { manifestText } from "../../infra/manifest.ts";
+import * as gitcoin from "../../functions/gitcoin.ts";
 import { inTheWay, projectFiles, writeProject } from "../../lib/cli/project-template.ts";
 import { importsOf } from "../support/imports.ts";
+import { definitionsOf, FIRESTORE } from "../support/infra.ts";
 import { temporaryProject } from "../support/sluice-command.ts";
 import { ROOT, textOf } from "../support/tree.ts";
 
@@ -134,6 +138,25 @@ describe("the template", () => {
     );
     assert.equal(environments.find("prod").project, "your-project-id");
     assert.equal(environments.find("pr-42").datasetSuffix, "_pr_42");
+  });
+
+  test("has the manifest that a first compile would write, and a workflow that looks whether it is still the one", async () => {
+    const file = "template/manifest.json";
+    const environments = parseEnvironments(JSON.parse(textOf("template/environments.json")), "infra/environments.json");
+    const definitions = definitionsOf({ "gitcoin.ts": { ...gitcoin } });
+    const others = environments.named;
+    const { manifest, problems } = compile({
+      definitions,
+      environment: environments.find("prod"),
+      firestore: FIRESTORE,
+      others,
+    });
+    assert.deepEqual(problems, []);
+    if (process.env["GOLDEN"] === "write") writeFileSync(join(ROOT, file), manifestText(manifest));
+    const remedy = `${file} is out of date: run GOLDEN=write node --test test/cli/init.test.ts, and review it`;
+    assert.ok(readFileSync(join(ROOT, file), "utf8") === manifestText(manifest), remedy);
+    const { jobs } = workflow.parse(parse(textOf("template/deploy.yml")));
+    assert.ok(jobs["test"]?.steps.some(({ run }) => run === "npx sluice compile --check"));
   });
 
   const step = z.looseObject({ uses: z.string().optional(), run: z.string().optional() });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { z } from "zod";
 import { startFakeBigquery, type FakeBigquery } from "../fakes/fake-bigquery.ts";
-import { startFakeGcs, type FakeGcs } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs, type FakeGcs } from "../fakes/fake-gcs.ts";
 import { startFakeTasks, type FakeTasks } from "../fakes/fake-tasks.ts";
 import { temporaryProject } from "../support/sluice-command.ts";
 
@@ -28,7 +28,7 @@ before(async () => {
 });
 beforeEach(async () => {
   await bigquery?.close();
-  bigquery = await startFakeBigquery({ project: PROJECT, datasets: ["demo"], resolveUri: () => "/nowhere" });
+  bigquery = await startFakeBigquery({ project: PROJECT, datasets: ["demo"], resolveUri: fileOfUri(gcs) });
   gcs.heal();
   const endpoints = {
     bigquery: bigquery.url,
@@ -66,6 +66,11 @@ describe("sluice probe", () => {
       "write-truncate-data": "confirmed",
       "dry-run-names-dml-target": "confirmed",
       "refused-insert": "confirmed",
+      "load-into-blank-table": "confirmed",
+      "load-without-its-table": "confirmed",
+      "copy-that-expires": "confirmed",
+      "copy-inherits-no-end": "confirmed",
+      "partition-times": "confirmed",
       "delete-gone-generation": "confirmed",
       "write-over-gone-generation": "confirmed",
       "upload-session-without-token": "confirmed",
@@ -99,6 +104,9 @@ describe("sluice probe", () => {
   test("what the service does otherwise is not confirmed: exit code 1, with what relies on it", async () => {
     // Only of this one: the load of another step fails as well, at a moment of its own.
     bigquery.forgetFailedJobs((id) => id.endsWith("_failed"));
+    // As if a load could not say that it was its table which it lacked.
+    const error = { reason: "notFound", message: "Not found: Something" };
+    bigquery.failJobs((id) => id.endsWith("_late_load"), error);
     gcs.fail({ match: /^DELETE .*gone\?ifGenerationMatch/, skip: 1, fault: 403 });
     const { code, stdout } = await project.sluice(...probe, "--bucket", "mine");
     assert.equal(code, 1, stdout);
@@ -109,7 +117,11 @@ describe("sluice probe", () => {
     );
     assert.match(stdout, /^NOT CONFIRMED {7}delete-gone-generation: 403$/m);
     assert.match(stdout, /^confirmed {11}labels-after-409/m);
-    assert.match(stdout, /9 behaviours confirmed, 2 not confirmed, 5 could not be tried/);
+    assert.match(
+      stdout,
+      /^NOT CONFIRMED {7}load-without-its-table: notFound: Not found: Something; the table answers 404$/m,
+    );
+    assert.match(stdout, /13 behaviours confirmed, 3 not confirmed, 5 could not be tried/);
     await assertNothingLeft();
   });
 

@@ -48,6 +48,14 @@ export interface FakeGcs extends HttpFake {
   settled(): Promise<void>;
 }
 
+/** For a fake warehouse that reads from the bucket: the file with the bytes of a `gs://` URI, or one that is not there. */
+export function fileOfUri({ pathOf }: Pick<FakeGcs, "pathOf">): (uri: string) => string {
+  return (uri) => {
+    const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.*)$/.exec(uri) ?? [];
+    return pathOf(bucket, name) ?? `/nowhere/${bucket}/${name}`;
+  };
+}
+
 export async function startFakeGcs(options: FakeGcsOptions = {}): Promise<FakeGcs> {
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), "fake-gcs-"));
   const notifications = notifier(options.onNotification ?? (() => Promise.resolve()));

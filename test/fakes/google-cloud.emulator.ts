@@ -323,14 +323,21 @@ withGcloud(() => {
         "all",
       );
       assert.match(JSON.stringify(at(one, "fields")), /asset.*ASCENDING.*"t".*DESCENDING.*__name__.*DESCENDING/);
-      await gcloud.well(`firestore indexes fields update json ${events} --disable-indexes`);
+      await gcloud.well(`firestore indexes fields update * ${events} --disable-indexes`);
       await gcloud.well(`firestore indexes fields update tags ${events} --index=array-config=contains`);
       await gcloud.well(`firestore fields ttls update expires ${events} --enable-ttl`);
       const fields = await gcloud.json("firestore indexes fields list --database=(default) --format=json");
       assert.deepEqual(
         listAt({ fields }, "fields").map((field) => textAt(field, "name").split("/").at(-1)),
-        ["json", "tags"],
+        ["*", "tags"],
       );
+      // It has those of its collection, which are none, and another collection's has the usual ones.
+      const indexesOf = async (group: string): Promise<readonly unknown[]> => {
+        const field = `firestore indexes fields describe expires --database=(default) --collection-group=${group}`;
+        return listAt(await gcloud.json(`${field} --format=json`), "indexConfig", "indexes");
+      };
+      assert.equal((await indexesOf("events")).length, 0);
+      assert.equal((await indexesOf("others")).length, 3);
       const ttls = await gcloud.json("firestore fields ttls list --database=(default) --format=json");
       assert.equal(listAt({ ttls }, "ttls").length, 1);
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { EventType } from "../../lib/core/events.ts";
-import { COLLECTIONS } from "../../lib/gcp/firestore-documents.ts";
+import { COLLECTIONS, WITH_MANIFESTS } from "../../lib/gcp/firestore-documents.ts";
 import { COMPOSITE_INDEXES, FIELD_OVERRIDES } from "../../lib/gcp/firestore-indexes.ts";
 import type { CompositeIndex } from "../../lib/gcp/firestore-indexes.ts";
 import { dueQuery, historyQueries, partitionsQuery, runsQuery } from "../../lib/gcp/firestore-queries.ts";
@@ -108,14 +108,27 @@ test("no index begins with what only grows, so that no range of it becomes hot",
   }
 });
 
-test("a field has one rule, and every field of an index is left out of the automatic ones", () => {
+test("a field has one rule, and every collection one for all others: no automatic indexes", () => {
   const places = FIELD_OVERRIDES.map(({ collectionGroup, fieldPath }) => `${collectionGroup}.${fieldPath}`);
   assert.equal(new Set(places).size, places.length);
-  for (const { collectionGroup, fields } of COMPOSITE_INDEXES)
-    for (const { fieldPath } of fields) assert.ok(places.includes(`${collectionGroup}.${fieldPath}`));
+  const others = FIELD_OVERRIDES.filter(({ fieldPath }) => fieldPath === "*");
+  assert.deepEqual(
+    others,
+    Object.values(COLLECTIONS).map((collectionGroup) => ({ collectionGroup, fieldPath: "*", indexes: [] })),
+  );
+});
+
+test("only what is asked for by what it contains has an index of its own", () => {
+  const indexed = FIELD_OVERRIDES.filter((rule) => "indexes" in rule && rule.indexes.length > 0);
+  const expected = WITH_MANIFESTS.map((kind) => ({
+    collectionGroup: COLLECTIONS[kind],
+    fieldPath: "manifests",
+    indexes: [{ queryScope: "COLLECTION", arrayConfig: "CONTAINS" }],
+  }));
+  assert.deepEqual(new Set(indexed), new Set<unknown>(expected));
 });
 
 test("what expires is operational: never a head, a slot or a cursor", () => {
-  const expiring = FIELD_OVERRIDES.filter(({ ttl }) => ttl === true).map(({ collectionGroup }) => collectionGroup);
+  const expiring = FIELD_OVERRIDES.filter((rule) => "ttl" in rule).map(({ collectionGroup }) => collectionGroup);
   assert.deepEqual(expiring.sort(), [COLLECTIONS.due, COLLECTIONS.event, COLLECTIONS.run].sort());
 });

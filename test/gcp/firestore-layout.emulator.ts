@@ -127,7 +127,7 @@ await withEmulator("firestore", (emulator) => {
     );
   });
 
-  test("every stored field has a rule for its index, and only what may go has an end", async (context) => {
+  test("no stored field is indexed by itself, and only what may go has an end", async (context) => {
     const { store, stored } = setUp(context);
     const ended = run("ended", { endedAt: 1_000, status: "succeeded" });
     const unsaid = run("unsaid", { ...ended, id: "unsaid", outbox: [{ topic: "t", data: 1 }] });
@@ -176,11 +176,10 @@ await withEmulator("firestore", (emulator) => {
       const documents = await stored(kind);
       assert.ok(documents.length > 0, kind);
       const rules = FIELD_OVERRIDES.filter(({ collectionGroup }) => collectionGroup === COLLECTIONS[kind]);
-      for (const field of documents.flatMap((document) => Object.keys(document)))
-        assert.ok(
-          rules.some(({ fieldPath }) => fieldPath === field),
-          `${kind}.${field} would be indexed by itself`,
-        );
+      assert.ok(
+        rules.some((rule) => rule.fieldPath === "*" && "indexes" in rule && rule.indexes.length === 0),
+        `the fields of ${kind} would be indexed by themselves`,
+      );
     }
     const ends = async (kind: StoredKind): Promise<Record<string, number | undefined>> =>
       Object.fromEntries(

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { shellLine } from "../../infra/gcloud.ts";
 import { manifestSchema } from "../../infra/manifest.ts";
 import { destroyPlan, plan } from "../../infra/plan.ts";
 import type { Call, Plan, Step } from "../../infra/plan.ts";
-import { commandText } from "../../infra/plan/describe.ts";
 import { observations } from "../../infra/plan/observe.ts";
 import { stateCalls } from "../../infra/plan/state-calls.ts";
 import { emptyState } from "../../infra/plan/state.ts";
@@ -31,7 +31,7 @@ function callLines(call: Call): string[] {
       const when = condition === undefined ? "" : ` where ${condition.expression}`;
       return `      ${role} ${member}${when}`;
     });
-    return [commandText(call.read), commandText(call.write)].map((line) => `  ${line}`).concat(grants);
+    return [shellLine(call.read), shellLine(call.write)].map((line) => `  ${line}`).concat(grants);
   }
   const files = Object.entries(call.files ?? {}).map(
     ([name, text]) => `      ${name}: ${JSON.stringify(tryJson(text))}`,
@@ -41,7 +41,7 @@ function callLines(call: Call): string[] {
     ...(call.ifExists?.length === 0 ? ["    if it exists: well"] : []),
     ...(call.ifMissing?.length === 0 ? ["    if it is missing: well"] : []),
   ];
-  return [`  ${commandText(call)}`, ...files, ...others];
+  return [`  ${shellLine(call)}`, ...files, ...others];
 }
 
 function tryJson(text: string): unknown {

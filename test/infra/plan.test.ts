@@ -315,6 +315,49 @@ test("a role that somebody has added to our accounts is taken back, and others' 
   assert.deepEqual(plan(wanted, look(world, wanted), KEEP).steps, []);
 });
 
+for (const toEventarc of [true, false]) {
+  const name = toEventarc ? "to gcloud's triggers" : "to subscriptions of our own";
+  test(`moved ${name}, every function is sent its messages at every moment`, () => {
+    const [push, standard] = [wantedOf(manifestOf(varied(4))), wantedOf(manifestOf(varied(4), EVENTARC))];
+    const [before, after] = toEventarc ? [push, standard] : [standard, push];
+    // What the trigger of a function stands for.
+    const own = push.manifest.subscriptions.filter(({ name: id }) => !standard.items.has(`subscription ${id}`));
+    const ways = [
+      ...own.map((one) => [one.push.function, `subscription ${one.name}`] as const),
+      ...push.manifest.notifications.map(
+        ({ bucket, topic }) => [`sensor-${bucket}`, `notification ${bucket} to ${topic}`] as const,
+      ),
+    ];
+    assert.deepEqual(
+      ways.map(([made]) => `trigger ${made}`).sort(),
+      [...standard.items.keys()].filter((id) => id.startsWith("trigger ")).sort(),
+    );
+    fc.assert(
+      fc.property(fc.array(fc.nat(1_000), { minLength: 50, maxLength: 50 }), (luck) => {
+        const world = deployed(before);
+        const left = [...plan(after, look(world, after), PRUNE).steps];
+        const waiting = new Set(left.map(({ id }) => id));
+        for (let turn = 0; left.length > 0; turn++) {
+          const ready = left.filter(({ needs }) => !needs.some((need) => waiting.has(need)));
+          const step = ready[(luck[turn % luck.length] ?? 0) % ready.length];
+          assert.ok(step !== undefined, `each waits for another: ${left.map(({ id }) => id).join()}`);
+          left.splice(left.indexOf(step), 1);
+          waiting.delete(step.id);
+          perform(world, after, step);
+          for (const [made, instead] of ways)
+            assert.ok(
+              world.found.has(instead) || world.found.has(`trigger ${made}`),
+              `nobody tells ${made} after ${step.id}`,
+            );
+        }
+        assert.deepEqual([...world.found.keys()].sort(), [...deployed(after).found.keys()].sort());
+        assert.deepEqual(plan(after, look(world, after), PRUNE).steps, []);
+      }),
+      { numRuns: 15 },
+    );
+  });
+}
+
 test("a stranger's function, or another environment's topic, is not taken over", () => {
   const wanted = wantedOf(manifestOf(varied(2)));
   const strange = { name: "asset-a-n0", ours: false, facts: {} };

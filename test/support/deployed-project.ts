@@ -23,6 +23,8 @@ export interface Deploying {
 export interface DeployedProject {
   readonly root: string;
   write(file: string, text: string): void;
+  /** Says in `infra/environments.json` what there is. */
+  environments(value: Readonly<Record<string, unknown>>): void;
   remove(file: string): void;
   /** Starts `./deploy.sh` with the cloud's project and these arguments. */
   start(...args: readonly string[]): Deploying;
@@ -42,6 +44,8 @@ export interface ProjectOptions {
   readonly bin: string;
   /** By their names below functions/; `"example"`: the repository's own. */
   readonly functions: Readonly<Record<string, string>> | "example";
+  /** What `infra/environments.json` says. Default: there is none. */
+  readonly environments?: Readonly<Record<string, unknown>>;
 }
 
 /** Sluice as it is now, so that an edit while a test runs changes nothing that is deployed. */
@@ -53,7 +57,8 @@ export function copyOfSluice(folder: string): string {
   return copy;
 }
 
-export function deployedProject({ cloud, sluice: home, bin, functions }: ProjectOptions): DeployedProject {
+export function deployedProject(options: ProjectOptions): DeployedProject {
+  const { cloud, sluice: home, bin, functions, environments } = options;
   const root = mkdtempSync(join(tmpdir(), "sluice-deployed-"));
   const own = join(root, "functions");
   mkdirSync(own);
@@ -62,6 +67,11 @@ export function deployedProject({ cloud, sluice: home, bin, functions }: Project
       copyFileSync(join(ROOT, "functions", name), join(own, name));
   } else for (const [name, text] of Object.entries(functions)) writeFileSync(join(own, name), text);
   writeFileSync(join(root, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  const place = (value: Readonly<Record<string, unknown>>): void => {
+    mkdirSync(join(root, "infra"), { recursive: true });
+    writeFileSync(join(root, "infra/environments.json"), JSON.stringify({ version: 1, environments: value }));
+  };
+  if (environments !== undefined) place(environments);
   copyFileSync(join(ROOT, "deploy.sh"), join(root, "deploy.sh"));
   const modules = join(root, "node_modules");
   mkdirSync(join(modules, ".bin"), { recursive: true });
@@ -74,11 +84,20 @@ export function deployedProject({ cloud, sluice: home, bin, functions }: Project
   const scratch = join(root, "tmp");
   mkdirSync(scratch);
 
+  const env = {
+    ...cloud.env,
+    PATH: `${bin}:${cloud.env["PATH"] ?? ""}`,
+    CI: "true",
+    TMPDIR: scratch,
+    NO_COLOR: "1",
+    // What follows a run in the cloud finds its services here.
+    ...(cloud.live !== undefined && { SLUICE_GCP_ENDPOINTS: JSON.stringify(cloud.live.endpoints) }),
+  };
   const run = (command: string, args: readonly string[]): Deploying => {
     const child = spawn(command, args, {
       // It works from any folder.
       cwd: "/",
-      env: { ...cloud.env, PATH: `${bin}:${cloud.env["PATH"] ?? ""}`, CI: "true", TMPDIR: scratch, NO_COLOR: "1" },
+      env,
       stdio: ["ignore", "pipe", "pipe"],
       detached: true,
     });
@@ -100,6 +119,7 @@ export function deployedProject({ cloud, sluice: home, bin, functions }: Project
   return {
     root,
     write: (file, text) => writeFileSync(join(own, file), text),
+    environments: place,
     remove: (file) => rmSync(join(own, file)),
     start,
     deploy: (...args) => start(...args).ended,

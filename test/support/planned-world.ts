@@ -8,7 +8,7 @@ import { idOf } from "../../infra/plan/item.ts";
 import { parsedId } from "../../infra/plan/gone.ts";
 import type { Found } from "../../infra/plan/observe.ts";
 import { editedPolicy } from "../../infra/plan/policy.ts";
-import { childrenOf } from "../../infra/plan/removal.ts";
+import { goesWith } from "../../infra/plan/removal.ts";
 import { emptyState, withRecords } from "../../infra/plan/state.ts";
 import type { State } from "../../infra/plan/state.ts";
 import { filled, isPolicyCall } from "../../infra/plan/step.ts";
@@ -70,10 +70,14 @@ function valuesOf(found: ReadonlyMap<string, Found>, { environment, bindings }: 
     ...bindings.flatMap(({ member }): [string, string][] =>
       [...member.matchAll(/\{(number:[^}]+)\}/g)].map(([, key = ""]) => [key, "4711"]),
     ),
-    ...functions.flatMap(({ name }): [string, string][] => [
+    ...functions.flatMap(({ name }): (readonly [string, string])[] => [
       [`url:${name}`, `https://${name}.run.app`],
-      [`trigger:${name}`, `projects/p/locations/l/triggers/${name}`],
-      [`trigger-subscription:${name}`, `projects/p/subscriptions/eventarc-${name}`],
+      ...(found.has(idOf("trigger", name))
+        ? ([
+            [`trigger:${name}`, `projects/p/locations/l/triggers/${name}`],
+            [`trigger-subscription:${name}`, `projects/p/subscriptions/eventarc-${name}`],
+          ] as const)
+        : []),
     ]),
   ]);
 }
@@ -87,6 +91,8 @@ export function perform(world: World, wanted: Known, step: Step, { recorded = tr
       const before = policies.get(id) ?? "{}";
       const values = valuesOf(found, wanted.manifest);
       if (isPolicyCall(call)) {
+        const missing = call.read.args.flatMap((arg) => filled(arg, values).missing);
+        assert.deepEqual(missing, [], `${id} is set before ${missing.join()}`);
         policies.set(id, editedPolicy(before, call.edit, values).text);
         continue;
       }
@@ -98,7 +104,7 @@ export function perform(world: World, wanted: Known, step: Step, { recorded = tr
   } else if (action === "delete") {
     // A queue is emptied, and stays.
     if (kind !== "queue") found.delete(id);
-    for (const child of childrenOf(kind, name)) {
+    for (const child of goesWith(kind, name)) {
       policies.delete(child);
       found.delete(child);
     }
@@ -117,6 +123,11 @@ export function perform(world: World, wanted: Known, step: Step, { recorded = tr
     const account = item.account === undefined ? {} : { account: item.account };
     const on = kind === "subscription" ? { on: [idOf("topic", facts["topic"]?.split("/").at(-1) ?? "")] } : {};
     found.set(id, { ...bare(id), facts, ...account, ...on });
+    // One that is deployed without a trigger loses that which it had.
+    if (kind === "function" && !wanted.items.has(idOf("trigger", name))) {
+      found.delete(idOf("trigger", name));
+      policies.delete(idOf("policy", `trigger ${name}`));
+    }
   }
   if (recorded) world.state = withRecords(world.state ?? emptyState(wanted.manifest), records);
 }

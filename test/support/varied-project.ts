@@ -32,3 +32,22 @@ export function varied(count: number, from = 0): Definitions {
     "pair.ts": { pair },
   });
 }
+
+const ASSETS_A_FILE = 4;
+
+/** As many assets as files of a project, four in each; each file begins with one of every day, which the others follow. */
+export function variedFiles(count: number): Readonly<Record<string, string>> {
+  const files: Record<string, string> = {};
+  for (let from = 0; from < count; from += ASSETS_A_FILE) {
+    const file = from / ASSETS_A_FILE;
+    const own = Array.from({ length: Math.min(ASSETS_A_FILE, count - from) }, (_, at) => {
+      const automation = at === 0 ? `onInterval("daily")` : "eager()";
+      const deps = at === 0 ? "" : ` deps: ["s${file}/n${at - 1}"],`;
+      const target = `set${file % 5}.s${file}_n${at}`;
+      return `export const n${at} = asset({ key: "s${file}/n${at}", target: "${target}",${deps} automation: ${automation}, materialize });`;
+    });
+    const head = [`import { asset, eager, onInterval } from "sluice";`, "const materialize = async () => undefined;"];
+    files[`s${file}.ts`] = [...head, ...own, ""].join("\n");
+  }
+  return files;
+}

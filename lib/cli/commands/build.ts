@@ -41,9 +41,22 @@ export function buildCommand(run: Runner): Command {
         shell.print(`shared by all: ${sizeText(report.platformBytes)}, loaded as needed`);
         shell.print(`all together: ${sizeText(report.totalBytes)} in ${join(out, "/")}`);
         shell.print(`most of it: ${contributorsText(report.contributors)}`);
+        const [first] = report.functions;
+        if (first !== undefined) {
+          shell.print();
+          shell.print("one of them on this machine, with the environment that `sluice compile` has written:");
+          shell.print(`  ${startLine(first.name, out)}`);
+        }
         return 0;
       }),
     );
+}
+
+/** For a shell. The framework starts whichever function it is told by the environment; all have the same entry. */
+function startLine(name: string, out: string): string {
+  const config = `$(node -p 'require("./infra/manifest.json").functions[0].env.SLUICE_CONFIG')`;
+  const source = /^[\w./-]+$/.test(out) ? out : `'${out.replaceAll("'", `'\\''`)}'`;
+  return `SLUICE_FUNCTION=${name} SLUICE_CONFIG="${config}" npx functions-framework --source=${source} --target=sluice`;
 }
 
 function contributorsText(contributors: readonly Contributor[]): string {

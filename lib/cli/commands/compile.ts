@@ -2,6 +2,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, relative, resolve } from "node:path";
 import { Command } from "commander";
 import { compile } from "../../../infra/compile.ts";
+import { fillingNotes } from "../../../infra/compile/partitions.ts";
 import { manifestText } from "../../../infra/manifest.ts";
 import type { Binding, Manifest } from "../../../infra/manifest.ts";
 import { PermanentError } from "../../core/errors.ts";
@@ -10,6 +11,7 @@ import type { Runner } from "../command.ts";
 import { environmentOf, ENVIRONMENTS, refuse } from "../environment-file.ts";
 import { functionsLoader } from "../load-functions.ts";
 import type { Shell } from "../shell.ts";
+import { countText } from "../tables.ts";
 
 interface Options {
   readonly env: string;
@@ -35,8 +37,8 @@ export function compileCommand(run: Runner): Command {
         // The one thing of the cloud's adapters that a deployment has to know, and it loads no SDK.
         const { COMPOSITE_INDEXES, FIELD_OVERRIDES } = await import("../../gcp/firestore-indexes.ts");
         const firestore = { indexes: COMPOSITE_INDEXES, fields: FIELD_OVERRIDES };
-        const { manifest, problems } = compile({ definitions, environment, firestore, others });
-        refuse(shell, problems, `nothing was written, because ${environment.name} could not be deployed so`);
+        const { manifest, problems, filling } = compile({ definitions, environment, firestore, others });
+        refuse(shell, problems, "nothing was written, because of what is listed above");
         const file = resolve(shell.project, out);
         const text = manifestText(manifest);
         if (check) {
@@ -51,6 +53,7 @@ export function compileCommand(run: Runner): Command {
         }
         shell.value(manifest);
         printSummary(shell, manifest);
+        for (const note of fillingNotes(filling, Date.now())) shell.print(note);
         shell.print(check ? `${out} is up to date` : `written to ${relative(shell.project, file)}`);
         return 0;
       }),
@@ -75,15 +78,15 @@ function printSummary(shell: Shell, manifest: Manifest): void {
     `${environment.name}: project ${environment.project}, ${environment.region}, datasets in ${environment.location}`,
   );
   const counts = [
-    [functions.length, "functions"],
-    [topics.length, "topics"],
-    [subscriptions.length, "subscriptions"],
-    [schedules.length, "scheduler jobs"],
-    [datasets.length, "datasets"],
-    [accounts.length, "service accounts"],
-    [bindings.length, "bindings"],
+    [functions.length, "function"],
+    [topics.length, "topic"],
+    [subscriptions.length, "subscription"],
+    [schedules.length, "scheduler job"],
+    [datasets.length, "dataset"],
+    [accounts.length, "service account"],
+    [bindings.length, "binding"],
   ] as const;
-  shell.print(counts.map(([count, what]) => `${count} ${what}`).join(", "));
+  shell.print(counts.map(([count, what]) => countText(count, what)).join(", "));
   const { foreignBindings, withheld } = manifest;
   if (foreignBindings.length > 0) shell.print("to be granted by the owners of other projects:");
   for (const binding of foreignBindings) shell.print(`  ${bindingText(binding)}`);

@@ -1,4 +1,5 @@
 import { Command } from "commander";
+import { fillingNotes, fullTable } from "../../../infra/compile/partitions.ts";
 import { commandLines } from "../../../infra/deploy/dry-run.ts";
 import { deployPlanner } from "../../../infra/deploy/planner.ts";
 import { deploy } from "../../../infra/deploy.ts";
@@ -10,9 +11,9 @@ import type { ExitCode, Runner } from "../command.ts";
 import { printDeployPlan } from "../deploy-plan.ts";
 import { openDeployProgress } from "../deploy-progress.ts";
 import { smoke } from "../deploy-smoke.ts";
-import { askable, printOutcome, printTryIt, resultValue, tryIt } from "../deploy-report.ts";
+import { askable, filesNote, printOutcome, printTryIt, resultValue, tryIt } from "../deploy-report.ts";
 import { buildProject, compileProject, isHolderGone, openSurroundings } from "../deployment.ts";
-import { ENVIRONMENTS } from "../environment-file.ts";
+import { ENVIRONMENTS, refuse } from "../environment-file.ts";
 import type { Shell } from "../shell.ts";
 import { UsageError } from "../usage-error.ts";
 
@@ -58,15 +59,19 @@ async function deployProject(shell: Shell, options: Options): Promise<ExitCode> 
   const began = performance.now();
   const { env, gcpProject: project, region, prune, refresh, dryRun, wait } = options;
   const compiled = await compileProject(shell, env, { project, region });
-  const { environment, manifest, definitions } = compiled;
+  const { environment, manifest, definitions, filling } = compiled;
+  const now = Date.now();
+  const full = filling.flatMap((table) => fullTable(table, now) ?? []);
+  refuse(shell, full, "nothing was deployed, because of what is listed above");
   const assets = askable(manifest, definitions);
   const probed = assetToSmoke(options.smoke, assets);
   const only = options.only === undefined ? {} : { only: unitsChosen(options.only, compiled.loaded.definitions) };
   shell.print(
     `${environment.name}: project ${environment.project}, ${environment.region}, data in ${environment.location}`,
   );
+  for (const note of fillingNotes(filling, now)) shell.print(note);
 
-  const { caller, workplace, calls, ...surroundings } = await openSurroundings();
+  const { caller, workplace, calls, ...surroundings } = await openSurroundings(shell);
   const progress = await openDeployProgress(shell);
   let keep = dryRun;
   try {
@@ -93,11 +98,13 @@ async function deployProject(shell: Shell, options: Options): Promise<ExitCode> 
       const before = result.first ? planner.stateCalls.bootstrap : [];
       const commands = await commandLines(caller, result.plan, before);
       for (const line of commands) shell.print(line);
-      shell.value({ ...resultValue(result, effort), commands });
+      shell.print(`# ${filesNote(workplace.folder)}`);
+      shell.value({ ...resultValue(result, effort), commands, files: workplace.folder });
       return 0;
     }
     if (result.outcome === "unchanged") printDeployPlan(shell, result.plan);
     printOutcome(shell, "deployed", result, effort);
+    if (result.outcome === "failed") shell.warn(filesNote(workplace.folder));
     const isGood = result.outcome === "done" || result.outcome === "unchanged";
     if (result.outcome === "done") printTryIt(shell, environment, assets);
     const checked = isGood && probed !== undefined ? await smoke(shell, caller, environment, probed) : undefined;

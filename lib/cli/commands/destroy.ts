@@ -9,7 +9,7 @@ import { example } from "../command.ts";
 import type { ExitCode, Runner } from "../command.ts";
 import { printDeployPlan } from "../deploy-plan.ts";
 import { openDeployProgress } from "../deploy-progress.ts";
-import { printOutcome, resultValue } from "../deploy-report.ts";
+import { filesNote, printOutcome, resultValue } from "../deploy-report.ts";
 import { compileProject, isHolderGone, openSurroundings } from "../deployment.ts";
 import { ENVIRONMENTS } from "../environment-file.ts";
 import type { Shell } from "../shell.ts";
@@ -53,7 +53,7 @@ async function destroy(shell: Shell, options: Options): Promise<ExitCode> {
   if (options.yes && options.confirm === undefined)
     throw new UsageError(`--yes alone destroys nothing: add --confirm ${name}`);
 
-  const { caller, workplace, calls, ...surroundings } = await openSurroundings();
+  const { caller, workplace, calls, ...surroundings } = await openSurroundings(shell);
   const progress = await openDeployProgress(shell);
   let keep = dryRun;
   try {
@@ -82,10 +82,12 @@ async function destroy(shell: Shell, options: Options): Promise<ExitCode> {
       printPlan(shell, result.plan);
       const commands = await commandLines(caller, result.plan, []);
       for (const line of commands) shell.print(line);
-      shell.value({ ...resultValue(result, effort), commands });
+      shell.print(`# ${filesNote(workplace.folder)}`);
+      shell.value({ ...resultValue(result, effort), commands, files: workplace.folder });
       return 0;
     }
     printOutcome(shell, "destroyed", result, effort);
+    if (result.outcome === "failed") shell.warn(filesNote(workplace.folder));
     const left = leftBehind(manifest);
     if (result.outcome !== "declined") for (const line of left) shell.print(line);
     shell.value({ ...resultValue(result, effort), left });

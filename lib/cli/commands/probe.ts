@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Command } from "commander";
 import { systemRandom } from "../../local/system-clock.ts";
 import type { ProbeResult } from "../../gcp/probe.ts";
@@ -6,7 +7,7 @@ import type { Runner } from "../command.ts";
 import { endpointsOf, gcpProjectOf } from "../gcp-address.ts";
 import { requireCredentials } from "../gcp-ports.ts";
 import { plain } from "../shell.ts";
-import type { Shell, Style } from "../shell.ts";
+import type { GlobalOptions, Shell, Style } from "../shell.ts";
 import { countText } from "../tables.ts";
 
 interface Options {
@@ -28,7 +29,10 @@ const WORDS: Readonly<Record<ProbeResult["outcome"], readonly [text: string, sty
 export function probeCommand(run: Runner): Command {
   return new Command("probe")
     .description("see, on a real project, what Sluice relies on and cannot check elsewhere; takes minutes, costs cents")
-    .option("--gcp-project <id>", "the project; GOOGLE_CLOUD_PROJECT where it is left out")
+    .option(
+      "--gcp-project <id>",
+      "the project, as is --project where that is no folder; GOOGLE_CLOUD_PROJECT where it is left out",
+    )
     .option("--location <name>", "of its BigQuery dataset", "US")
     .option("--region <name>", "of its task queue; near the location where it is left out")
     .option("--bucket <name>", "a bucket in which it may write and delete objects of its own")
@@ -43,8 +47,11 @@ export function probeCommand(run: Runner): Command {
       ),
     )
     .action(
-      run(async ({ shell }, { gcpProject, patience, region, ...options }: Options) => {
-        const address = { project: gcpProjectOf(gcpProject), endpoints: endpointsOf() };
+      run(async ({ shell }, { gcpProject, patience, region, ...options }: Options, command: Command) => {
+        const { project } = command.optsWithGlobals<GlobalOptions>();
+        // It needs no definitions, so that what is no folder of these can only be meant as the project in the cloud.
+        const named = gcpProject ?? (existsSync(project) ? undefined : project);
+        const address = { project: gcpProjectOf(named), endpoints: endpointsOf() };
         await requireCredentials(address);
         const id = systemRandom().id();
         const { runProbe } = await import("../../gcp/probe.ts");

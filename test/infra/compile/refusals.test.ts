@@ -49,7 +49,7 @@ const table: readonly (readonly [
     "more functions than a region holds",
     many(1_000),
     {},
-    /^environment prod: it has 1001 functions in europe-west1, and 1000 are the most \(make assets together by multiAsset/,
+    /^environment prod: it has 1,001 functions in europe-west1, and 1,000 are the most \(make assets together by multiAsset/,
   ],
   [
     "more service accounts than a project has",
@@ -67,7 +67,7 @@ const table: readonly (readonly [
     "more roles than one policy holds",
     many(760),
     { accounts: "asset", quotas: { serviceAccounts: 2_000 } },
-    /it has 15\d\d roles in the policy of the bucket own-project-sluice-staging, and 1500 are the most \(use accounts: "file" or "group"\)/,
+    /it has 1,5\d\d roles in the policy of the bucket own-project-sluice-staging, and 1,500 are the most \(use accounts: "file" or "group"\)/,
   ],
   [
     "buckets with names that are too long",
@@ -85,7 +85,7 @@ const table: readonly (readonly [
     "more hours than a table has partitions",
     { "a.ts": { t: partitioned(hourly({ start: "2024-01-01T00", end: "2025-02-20T17" })) } },
     {},
-    /^functions\/a\.ts t: a\/t has 10001 partitions of a\.t, and a table holds 10000 \(use a longer interval/,
+    /^functions\/a\.ts t: a\/t has 10,001 partitions of a\.t, and a table holds 10,000 \(use a longer interval/,
   ],
   [
     "a bucket that the dataset cannot load from",

@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, test } from "node:test";
 import { faultOf, RETRY_RULES } from "../../../infra/deploy/faults.ts";
 import type { FaultKind } from "../../../infra/deploy/faults.ts";
+import { unauthenticated } from "../../../infra/deploy/prepared.ts";
+import { faultOfCall, roleFor } from "../../../infra/deploy/roles.ts";
+import { ROOT } from "../../support/tree.ts";
 
 /** As the tools write them: the first column on stderr, but for bq, which writes to stdout. */
 const SAID: readonly (readonly [FaultKind, string])[] = [
+  ["ended", "Creating the function...\n\nERROR: gcloud was ended by SIGINT"],
+  ["ended", "\n\nCommand killed by keyboard interrupt\n"],
   [
     "rate",
     "ERROR: (gcloud.functions.deploy) ResponseError: status=[429], code=[Too Many Requests], message=[Quota exceeded for quota metric 'Per project mutation requests' and limit 'per minute per region']",
@@ -110,7 +117,15 @@ const SAID: readonly (readonly [FaultKind, string])[] = [
     "ERROR: (gcloud.functions.deploy) OperationError: code=3, message=Build failed with status: FAILURE and message: missing main",
   ],
   [
-    "failed",
+    "denied",
+    "ERROR: (gcloud.storage.buckets.list) HTTPError 403: a@b.c does not have storage.buckets.list access to the Google Cloud project.",
+  ],
+  [
+    "denied",
+    "ERROR: (gcloud.functions.deploy) PERMISSION_DENIED: Permission 'cloudfunctions.functions.create' denied on 'projects/p/locations/r/functions/f'",
+  ],
+  [
+    "denied",
     "ERROR: (gcloud.projects.get-iam-policy) [a@b.c] does not have permission to access projects instance [p] (or it may not exist): The caller does not have permission",
   ],
   // Names are not statuses.
@@ -133,6 +148,10 @@ describe("what a tool's failure means", () => {
     assert.equal(of("BigQuery error in show operation: Not found: Dataset p:d"), "missing");
     assert.equal(of("BigQuery error in update operation: Precondition check failed."), "precondition");
     assert.equal(
+      of("BigQuery error in ls operation: Access Denied: Project p: User does not have permission"),
+      "denied",
+    );
+    assert.equal(
       of("BigQuery error in update operation: Exceeded rate limits: too many dataset metadata update operations"),
       "rate",
     );
@@ -149,7 +168,56 @@ describe("what a tool's failure means", () => {
       "ERROR: (gcloud.x) NOT_FOUND: a. This command is authenticated with an access token from /t specified by the [auth/access_token_file] property.";
     assert.equal(faultOf({ stdout: "", stderr }).reason, "NOT_FOUND: a.");
     assert.equal(faultOf({ stdout: "", stderr: "" }).reason, "it said nothing");
+    // A crash has no line that says ERROR; what the tool had printed before says nothing about it.
+    const crash = "Traceback (most recent call last):\n  File x\nConnectionResetError: gone\n";
+    assert.match(faultOf({ stdout: "[ {}, {} ]", stderr: crash }).reason, /ConnectionResetError: gone$/);
     assert.ok(faultOf({ stdout: "", stderr: "x".repeat(9_000) }).reason.length <= 400);
+  });
+
+  test("of who may not: without what is meant for programs, and with the role that it takes", () => {
+    const stderr = [
+      "ERROR: (gcloud.projects.describe) [None] does not have permission to access projects instance [p] (or it may not exist): The caller does not have permission. This command is authenticated with an access token from /t specified by the [auth/access_token_file] property.",
+      "- '@type': type.googleapis.com/google.rpc.ErrorInfo",
+      "  domain: googleapis.com",
+      "  metadata:",
+      "    service: cloudresourcemanager.googleapis.com",
+      "  reason: IAM_PERMISSION_DENIED",
+    ].join("\n");
+    const call = { tool: "gcloud", args: ["projects", "describe", "p", "--format=json", "--quiet"] } as const;
+    assert.deepEqual(faultOfCall(call, { stdout: "", stderr }), {
+      kind: "denied",
+      reason:
+        'this account does not have permission to access projects instance [p] (or it may not exist): The caller does not have permission: it takes roles/viewer, see "What the deployer may do" in docs/deploying.md',
+    });
+    const noType = stderr.replace(/^- '@type'.*\n/m, "");
+    assert.doesNotMatch(faultOf({ stdout: "", stderr: noType }).reason, /domain|metadata|service:/);
+  });
+
+  test("every role that a call takes is one that docs/deploying.md lists", () => {
+    const docs = readFileSync(join(ROOT, "docs/deploying.md"), "utf8");
+    const golden = readFileSync(join(ROOT, "test/infra/golden/first-deployment.txt"), "utf8");
+    const commands = golden.split("\n").flatMap((line) => /^ {2}(gcloud|bq) (.*)$/.exec(line)?.slice(1) ?? []);
+    assert.ok(commands.length > 100);
+    for (let at = 0; at < commands.length; at += 2) {
+      const tool = commands[at] === "bq" ? "bq" : "gcloud";
+      const args = commands[at + 1]?.split(" ") ?? [];
+      const role = roleFor({ tool, args });
+      assert.ok(role !== undefined && docs.includes(`\`${role}\``), `${tool} ${args.join(" ")}: ${role}`);
+    }
+  });
+
+  test("who is not signed in is told once how to", () => {
+    const told = (stderr: string): string => unauthenticated(faultOf({ stdout: "", stderr })).message;
+    const remedy = ": sign in with `gcloud auth login`, and deploy again";
+    const account =
+      "ERROR: (gcloud.pubsub.topics.list) You do not currently have an active account selected.\nPlease run:\n\n  $ gcloud auth login\n\nto obtain new credentials.\n\nIf you have already logged in with a different account, run:\n\n  $ gcloud config set account ACCOUNT\n";
+    assert.equal(told(account), `You do not currently have an active account selected${remedy}`);
+    const expired =
+      "ERROR: (gcloud.x) There was a problem refreshing your current auth tokens: Reauthentication failed. cannot prompt during non-interactive execution.\nPlease run:\n\n  $ gcloud auth login\n";
+    assert.equal(
+      told(expired),
+      `There was a problem refreshing your current auth tokens: Reauthentication failed. cannot prompt during non-interactive execution${remedy}`,
+    );
   });
 
   test("only what passes is tried again, and all of it a bounded number of times", () => {

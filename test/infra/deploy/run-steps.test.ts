@@ -155,6 +155,17 @@ describe("steps", () => {
     assert.deepEqual(ids(left), ["b"]);
   });
 
+  test("whose tool was ended are left by a stop, and have failed without one", async () => {
+    const scene: Scene = { steps: [step("a"), step("b", ["a"])], attempt: () => fault("ended") };
+    const stopped = await play({ ...scene, stopAt: 500 });
+    assert.deepEqual([ids(stopped.left), stopped.failed], [["a", "b"], []]);
+    const ended = await play(scene);
+    assert.deepEqual(
+      [ended.left, ended.failed.map(({ fault: { kind }, tries }) => [kind, tries]), ids(ended.blocked)],
+      [[], [["ended", 1]], ["b"]],
+    );
+  });
+
   test("in a pause are left by a stop, at once", async () => {
     const { left, log } = await play({ steps: [step("a")], attempt: () => fault("rate"), stopAt: 2_000 });
     assert.deepEqual(ids(left), ["a"]);

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, describe, test } from "node:test";
@@ -14,7 +24,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 describe("a workplace", () => {
   test("writes files under paths that follow from their text, and goes whole", async () => {
-    const place = await openWorkplace("token", folder);
+    const place = await openWorkplace("token", "/project", folder);
     const path = await place.file("a.json", "one");
     assert.equal(readFileSync(path, "utf8"), "one");
     assert.equal(await place.file("a.json", "one"), path);
@@ -25,7 +35,7 @@ describe("a workplace", () => {
   });
 
   test("writes a text once, however many ask for it: a tool may be reading it", async () => {
-    const place = await openWorkplace("once", folder);
+    const place = await openWorkplace("once", "/project", folder);
     const paths = await Promise.all([place.file("a.json", "one"), place.file("a.json", "one")]);
     const path = paths[0];
     assert.deepEqual(paths, [path, path]);
@@ -36,17 +46,47 @@ describe("a workplace", () => {
   });
 
   test("tells a holder that was killed here from one that lives, or is somewhere else", async () => {
-    await openWorkplace("mine", folder);
+    await openWorkplace("mine", "/project", folder);
     assert.equal(await isHolderGone({ token: "mine" }, folder), false);
     assert.equal(await isHolderGone({ token: "elsewhere" }, folder), false);
     assert.equal(await isHolderGone({ token: "../mine" }, folder), false);
     const child = spawn(process.execPath, ["--eval", ""]);
     await once(child, "exit");
-    const dead = await openWorkplace("dead", folder);
+    const dead = await openWorkplace("dead", "/project", folder);
     writeFileSync(join(dead.folder, "pid"), String(child.pid));
     assert.equal(await isHolderGone({ token: "dead" }, folder), true);
     writeFileSync(join(dead.folder, "pid"), "");
     assert.equal(await isHolderGone({ token: "dead" }, folder), false);
+  });
+});
+
+describe("what deployments have left", () => {
+  const parent = mkdtempSync(join(tmpdir(), "sluice-workplaces-"));
+  after(() => rmSync(parent, { recursive: true, force: true }));
+  const leave = async (token: string, project: string, process: number | undefined): Promise<string> => {
+    const place = await openWorkplace(token, project, parent);
+    await place.file("source.zip", "much");
+    if (process !== undefined) writeFileSync(join(place.folder, "pid"), String(process));
+    return place.folder;
+  };
+
+  test("goes when the same project is deployed again, but for who it was; what runs, or is another's, stays", async () => {
+    const child = spawn(process.execPath, ["--eval", ""]);
+    await once(child, "exit");
+    const running = await leave("running", "/project", undefined);
+    const other = await leave("other", "/elsewhere", child.pid);
+    const begun = join(parent, "sluice-deploy-begun");
+    mkdirSync(begun);
+    const dead = await leave("dead", "/project", child.pid);
+    const old = await leave("old", "/project", child.pid);
+    utimesSync(join(old, "pid"), 1, 1);
+    const place = await openWorkplace("next", "/project", parent);
+    assert.deepEqual(readdirSync(dead).sort(), ["pid", "project"]);
+    // Its lock is still known to be one of the dead.
+    assert.equal(await isHolderGone({ token: "dead" }, parent), true);
+    assert.equal(existsSync(old), false);
+    for (const folder of [running, other]) assert.equal(readdirSync(folder).length, 3);
+    assert.ok(existsSync(begun) && existsSync(place.folder));
   });
 });
 

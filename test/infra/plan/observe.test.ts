@@ -234,6 +234,35 @@ describe("what the tools print", () => {
     );
   });
 
+  for (const fields of [{}, EVENTARC])
+    test(`what a bucket announces that nobody watches any more is found and deleted ${JSON.stringify(fields)}`, () => {
+      const later = wantedOf(manifestOf(varied(1), fields));
+      const id = "notification old to bucket.old";
+      const state = { ...emptyState(manifest), resources: { [id]: { hash: "h", on: ["topic bucket.old"] } } };
+      const asked = observations({ manifest: later.manifest, state, refresh: false });
+      const left = asked.find(({ call }) => call.args.includes("gs://old"));
+      assert.deepEqual(left?.call.args.slice(0, 5), ["storage", "buckets", "notifications", "list", "gs://old"]);
+      const [drops] = printed(hash)["notifications"] as Record<string, Record<string, unknown>>[];
+      const known = "triggers" in fields ? {} : { notifications: [drops] };
+      const calls = (list: unknown): readonly string[] | undefined => {
+        const outputs = texts({ ...known, [left?.id ?? ""]: list });
+        const made = plan(later, observed({ manifest: later.manifest, state }, outputs), { prune: true });
+        assert.ok(id in made.records || made.steps.some((step) => step.id === id), "it is forgotten, or deleted");
+        return made.steps
+          .find((step) => step.id === id)
+          ?.calls.flatMap((call) => ("args" in call ? [call.args.slice(2, 5).join(" ")] : []));
+      };
+      const topic = `//pubsub.googleapis.com/${P}/topics/bucket.old`;
+      const one = {
+        "Bucket URL": "gs://old/",
+        "Notification Configuration": { ...drops?.["Notification Configuration"], id: "9", topic },
+      };
+      assert.deepEqual(calls([one]), ["notifications delete projects/_/buckets/old/notificationConfigs/9"]);
+      assert.equal(calls([]), undefined);
+      // The bucket itself is gone.
+      assert.equal(calls(null), undefined);
+    });
+
   test("an API that is off means that nothing is there, and that it is to be enabled again", () => {
     const nothing = Object.fromEntries(Object.keys(printed("")).map((id) => [id, null]));
     const there = observed({ manifest, state: undefined }, texts(nothing));
@@ -247,6 +276,36 @@ describe("what the tools print", () => {
       prune: false,
     });
     assert.match(later.steps.find(({ kind }) => kind === "apis")?.reason ?? "", /^some are off: schedules$/);
+  });
+
+  test("fields of the database are compared with what lists say of indexes, and of times to live", () => {
+    const group = `${P}/databases/(default)/collectionGroups/sluice_runs/fields`;
+    const own = (field: string, ...ways: readonly object[]): object => ({
+      name: `${group}/${field}`,
+      indexConfig: {
+        indexes: ways.map((way) => ({ queryScope: "COLLECTION", fields: [{ fieldPath: field, ...way }] })),
+      },
+    });
+    const contains = { arrayConfig: "CONTAINS" };
+    const reasons = (fields: readonly object[], ttls: readonly object[]): readonly string[] => {
+      const there = observed({ manifest, state: undefined }, texts({ ...printed(hash), fields, ttls }));
+      return ["*", "manifests", "expireAt"].map((field) => {
+        const item = wanted.items.get(`field sluice_runs.${field}`) ?? assert.fail(field);
+        const decision = decide(item, recordOf(item), { observed: there, made: new Set() });
+        return decision.kind === "step" ? `${decision.action}: ${decision.reason}` : decision.kind;
+      });
+    };
+    const expiry = { name: `${group}/expireAt`, ttlConfig: { state: "ACTIVE" } };
+    assert.deepEqual(reasons([own("*"), own("manifests", contains)], [expiry]), [
+      "unchanged",
+      "unchanged",
+      "unchanged",
+    ]);
+    assert.deepEqual(reasons([own("*", { order: "ASCENDING" }, contains), own("expireAt")], []), [
+      "update: its indexes is ORDER,CONTAINS and should be nothing",
+      "create: was deployed, and is gone",
+      "update: its ttl is off and should be on",
+    ]);
   });
 
   test("what is no such list is refused with its name", () => {
@@ -281,6 +340,12 @@ describe("what the tools print", () => {
     const again = observed({ manifest: standard, state: undefined }, texts(all));
     assert.equal(decide(item, recordOf(item), { observed: again, made: new Set() }).kind, "step");
   });
+});
+
+test("nothing has to be known before it can be asked", () => {
+  for (const form of [{}, EVENTARC])
+    for (const { id, call } of observations({ manifest: manifestOf(varied(3), form), state: undefined, refresh: true }))
+      assert.doesNotMatch(call.args.join(" "), /[{}]/, id);
 });
 
 test("the number of calls does not follow the number of assets", () => {

@@ -93,16 +93,24 @@ export function firestore(world: World, options: { readonly indexMs: number }): 
     return operation(call, metadata, options.indexMs, () => put(world, "index", name, { ...index, state: "READY" }));
   }
 
-  /** A field that has no settings of its own. */
+  /** A field that has no settings of its own: it has those of all fields of its collection, or of the database. */
   function untouched(name: string): Json {
     const fieldPath = name.slice(name.lastIndexOf("/") + 1);
-    const ways: readonly Json[] = [{ order: "ASCENDING" }, { order: "DESCENDING" }, { arrayConfig: "CONTAINS" }];
+    const group = `${name.slice(0, name.lastIndexOf("/"))}/*`;
+    const above = name === group ? undefined : state.resources.field.get(group);
+    const hasOwn = above !== undefined && at(above, "indexConfig", "usesAncestorConfig") === false;
+    const ancestorField = hasOwn
+      ? group
+      : name.replace(/collectionGroups\/.*/, "collectionGroups/__default__/fields/*");
+    const ways: readonly Json[] = hasOwn
+      ? listAt(above, "indexConfig", "indexes").flatMap((index) => listAt(index, "fields").filter(isJson))
+      : [{ order: "ASCENDING" }, { order: "DESCENDING" }, { arrayConfig: "CONTAINS" }];
     return {
       name,
       indexConfig: {
         usesAncestorConfig: true,
-        ancestorField: name.replace(/collectionGroups\/.*/, "collectionGroups/__default__/fields/*"),
-        indexes: ways.map((way) => ({ queryScope: "COLLECTION", fields: [{ fieldPath, ...way }], state: "READY" })),
+        ancestorField,
+        indexes: ways.map((way) => ({ queryScope: "COLLECTION", fields: [{ ...way, fieldPath }], state: "READY" })),
       },
     };
   }
