@@ -28,8 +28,15 @@ function sorted(value: unknown): unknown {
   if (value === null || typeof value !== "object") return value;
   if (saysItself(value)) return sorted(value.toJSON());
   if (Array.isArray(value)) return value.map(sorted);
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([name, inner]) => [name, sorted(inner)]));
+  const made: Record<string, unknown> = {};
+  for (const name of Object.keys(value).sort()) set(made, name, sorted(value[name as keyof typeof value]));
+  return made;
+}
+
+/** A plain assignment is several times faster, but of this one name it would set the prototype. */
+function set(to: Record<string, unknown>, name: string, value: unknown): void {
+  if (name === "__proto__") Object.defineProperty(to, name, { value, enumerable: true });
+  else to[name] = value;
 }
 
 function saysItself(value: object): value is { toJSON(): unknown } {

@@ -23,7 +23,6 @@ export interface Window {
 
 /** With a locale of its own, Luxon need not ask the machine for one, which costs its first call 15 ms. */
 const UTC = { zone: "utc", locale: "en-US" } as const;
-const KEY_LENGTH = { hourly: 13, daily: 10, weekly: 10, monthly: 7 } as const;
 /** Half-open bounds: the first instant of year 1, and of year 10000. */
 const MIN = Date.UTC(2001, 0, 1) - 730_485 * 86_400_000;
 const MAX = Date.UTC(10000, 0, 1);
@@ -146,12 +145,20 @@ function hourlyShapes(): string[] {
 }
 
 function render(start: number, shape: string): string {
-  const digits = shape.includes("W") ? weekDigits(utc(start)) : iso(checked(start)).replaceAll(/\D/g, "");
+  const digits = shape.includes("W")
+    ? weekDigits(utc(start))
+    : new Date(checked(start)).toISOString().replaceAll(/\D/g, "");
   let next = 0;
   return shape.replaceAll("0", () => digits.charAt(next++));
 }
 
 function parseShape(interval: Interval, text: string, shapes: ReadonlySet<string>, what: string): Window {
+  // Nearly always it is the key itself. Whatever else JavaScript reads as a date is no window's key.
+  const quick = Date.parse(interval === "hourly" ? `${text}:00Z` : text);
+  if (quick >= MIN && quick < MAX) {
+    const window = windowAt(interval, quick);
+    if (window.key === text) return window;
+  }
   const shown = JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
   const shape = text.length > 60 || /[^0-9TWZ:./_ -]/.test(text) ? "" : text.replaceAll(/[0-9]/g, "0");
   if (!shapes.has(shape)) {
@@ -197,12 +204,13 @@ function utc(ms: number): DateTime {
   return DateTime.fromMillis(checked(ms), UTC);
 }
 
+/** Written from its parts: every run makes many keys, and `toISOString` takes four times as long. */
 function keyOf(interval: Interval, start: number): string {
-  return iso(start).slice(0, KEY_LENGTH[interval]);
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString();
+  const date = new Date(start);
+  const month = `${pad(date.getUTCFullYear(), 4)}-${pad(date.getUTCMonth() + 1, 2)}`;
+  if (interval === "monthly") return month;
+  const day = `${month}-${pad(date.getUTCDate(), 2)}`;
+  return interval === "hourly" ? `${day}T${pad(date.getUTCHours(), 2)}` : day;
 }
 
 function pad(value: number, length: number): string {

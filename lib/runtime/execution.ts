@@ -106,13 +106,23 @@ export async function execute(
 
   const { run, partition, token } = outcome;
   services.executing.add(identity.id);
-  const cut = new AbortController();
   const done = new AbortController();
-  const canceled = new AbortController();
-  const cancel = (): void => canceled.abort(new Canceled(identity.id));
+  // Whatever cuts the execution off ends the work; that the run is canceled ends the work alone. `AbortSignal.any` says the same
+  // at several times the price, paid by each of its requests.
+  const cut = new AbortController();
+  const working = new AbortController();
+  const { signal } = working;
+  const lasting = cut.signal;
+  lasting.addEventListener("abort", () => working.abort(lasting.reason), { once: true });
+  const stop = (): void => cut.abort(services.stopping.reason);
+  if (services.stopping.aborted) stop();
+  else services.stopping.addEventListener("abort", stop, { once: true });
+  let canceled = false;
+  const cancel = (): void => {
+    canceled = true;
+    working.abort(new Canceled(identity.id));
+  };
   services.canceling.set(identity.id, cancel);
-  const lasting = AbortSignal.any([cut.signal, services.stopping]);
-  const signal = AbortSignal.any([lasting, canceled.signal]);
   const jobs = new Set(partition.holder?.jobs ?? []);
   let kept = false;
   const progressed = (): void => void (kept = true);
@@ -130,7 +140,7 @@ export async function execute(
     await seat?.take();
     return work(claimed);
   };
-  const isCanceled = (error: unknown): boolean => error instanceof Canceled || canceled.signal.aborted;
+  const isCanceled = (error: unknown): boolean => error instanceof Canceled || canceled;
   try {
     const ending = await begin()
       .catch((error: unknown) => {
@@ -142,7 +152,7 @@ export async function execute(
     if (ending.kind === "ended") await announce(services, identity, ending.run);
     else if (ending.kind === "end") await finish(services, identity, token, ending);
     else if (ending.kind === "park") {
-      const left = { jobs: [...jobs].slice(-JOBS_KEPT), canceling: canceled.signal.aborted };
+      const left = { jobs: [...jobs].slice(-JOBS_KEPT), canceling: canceled };
       await sleepUntil(services, identity, token, { ...ending, ...left }, seat);
     }
     const goesOn = ending.kind === "park" && GOES_ON.includes(ending.code);
@@ -151,6 +161,7 @@ export async function execute(
   } finally {
     done.abort("done");
     await renewal;
+    services.stopping.removeEventListener("abort", stop);
     services.executing.delete(identity.id);
     services.canceling.delete(identity.id);
   }

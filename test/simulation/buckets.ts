@@ -1,6 +1,6 @@
 /** Buckets in memory. An object's rows are what a load makes of it: given with it, or read from its bytes when it is written. */
 import { messageOf, PermanentError } from "../../lib/core/errors.ts";
-import { checkBucket } from "../../lib/core/object-source.ts";
+import { checkBucket } from "../../lib/core/bucket.ts";
 import type { ObjectInfo, ObjectStore } from "../../lib/ports/object-store.ts";
 
 /** One row of every table in the simulated world: which version of which file it comes from. */
@@ -106,28 +106,13 @@ export function bucketStore(
   rowsIn: (name: string, bytes: Uint8Array) => Promise<readonly Row[] | undefined> = async () => undefined,
 ): ObjectStore {
   return {
-    async *list(bucket, { prefix = "", startAfter = "" } = {}) {
-      for (const object of await step(`list ${prefix}`, () => buckets.list(bucket, prefix, startAfter)))
-        yield infoOf(object);
-    },
+    list: (bucket, options) => listed(buckets, step, bucket, options),
     stat: (bucket, name) =>
       step(`stat ${name}`, () => {
         const there = buckets.get(bucket, name);
         return there === undefined ? undefined : infoOf(there);
       }),
-    async *read(bucket, name, { generation, signal } = {}) {
-      signal?.throwIfAborted();
-      const found = await step(`read ${name}`, () => buckets.get(bucket, name), signal);
-      if (found === undefined || (generation !== undefined && found.generation !== generation))
-        throw new PermanentError(`gs://${bucket}/${name} is not there, or another generation of it`, {
-          code: "not-found",
-        });
-      const { bytes = new Uint8Array() } = found;
-      for (let at = 0; at < bytes.length; at += PIECE) {
-        signal?.throwIfAborted();
-        yield bytes.slice(at, at + PIECE);
-      }
-    },
+    read: (bucket, name, options) => piecesOf(buckets, step, { bucket, name }, options),
     async write(bucket, name, body, { ifGeneration, signal } = {}) {
       checkNames(bucket, name);
       signal?.throwIfAborted();
@@ -144,6 +129,40 @@ export function bucketStore(
     delete: (bucket, name, generation) =>
       step(`delete ${name}#${generation}`, () => buckets.delete(bucket, name, generation)),
   };
+}
+
+/*
+ * Generators are functions of the file: each one that is made anew costs V8 a map in its old space, from where it keeps alive
+ * whatever it has seen, a whole world in this case, until that space is collected.
+ */
+
+async function* listed(
+  buckets: Buckets,
+  step: Step,
+  bucket: string,
+  { prefix = "", startAfter = "" }: Parameters<ObjectStore["list"]>[1] = {},
+): AsyncGenerator<ObjectInfo, void, void> {
+  for (const object of await step(`list ${prefix}`, () => buckets.list(bucket, prefix, startAfter)))
+    yield infoOf(object);
+}
+
+async function* piecesOf(
+  buckets: Buckets,
+  step: Step,
+  { bucket, name }: { readonly bucket: string; readonly name: string },
+  { generation, signal }: Parameters<ObjectStore["read"]>[2] = {},
+): AsyncGenerator<Uint8Array, void, void> {
+  signal?.throwIfAborted();
+  const found = await step(`read ${name}`, () => buckets.get(bucket, name), signal);
+  if (found === undefined || (generation !== undefined && found.generation !== generation))
+    throw new PermanentError(`gs://${bucket}/${name} is not there, or another generation of it`, {
+      code: "not-found",
+    });
+  const { bytes = new Uint8Array() } = found;
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    signal?.throwIfAborted();
+    yield bytes.slice(at, at + PIECE);
+  }
 }
 
 function infoOf({ bucket, name, generation, size, updated }: StoredObject): ObjectInfo {

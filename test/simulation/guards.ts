@@ -16,7 +16,7 @@ import type {
 } from "../../lib/core/documents.ts";
 import type { JobSpec, Warehouse } from "../../lib/ports/warehouse.ts";
 import type { TableRef } from "../../lib/core/table.ts";
-import type { Sabotage } from "./world.ts";
+import type { Sabotage } from "./sabotage.ts";
 
 export interface Guard {
   readonly name: string;

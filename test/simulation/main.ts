@@ -2,17 +2,18 @@
  * The simulator's command.
  *
  *   npm run simulate -- --seeds 100000 [--from S] [--jobs K]   plays seeds, and says what was exercised
+ *                  [--from random]                         seeds that were most likely never played, and prints which
  *                  [--only "by day,rows"]                  those of some projects alone
  *   npm run simulate -- --seed N [--trace]                     plays one, and cuts it down when it fails
  *   npm run simulate -- --guards                               proves the guards, and writes the table into docs/reliability.md
  */
 import { readFile, writeFile } from "node:fs/promises";
-import { parseArgs } from "node:util";
 import { Worker } from "node:worker_threads";
 import { playSeeds } from "./batch.ts";
 import type { Batch } from "./batch.ts";
 import { play } from "./play.ts";
 import { projects } from "./projects.ts";
+import { optionsOf } from "./options.ts";
 import { guardsTable } from "./prove.ts";
 import { scheduleOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
@@ -23,29 +24,20 @@ import type { Counts, Tally } from "./tally.ts";
 const GUARDS = { begin: "<!-- guards -->", end: "<!-- /guards -->" } as const;
 const DOCUMENT = new URL("../../docs/reliability.md", import.meta.url);
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "1000" },
-    from: { type: "string", default: "0" },
-    jobs: { type: "string", default: "1" },
-    seed: { type: "string" },
-    only: { type: "string" },
-    trace: { type: "boolean", default: false },
-    guards: { type: "boolean", default: false },
-  },
-});
+const read = optionsOf(process.argv.slice(2), Math.random);
+if ("problem" in read) {
+  process.stderr.write(`error: ${read.problem}\n`);
+  process.exit(2);
+}
+const { options } = read;
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-function numberOf(name: "seeds" | "from" | "jobs" | "seed", text: string): number {
-  const number = Number(text);
-  if (Number.isSafeInteger(number) && number >= (name === "seeds" || name === "jobs" ? 1 : 0)) return number;
-  throw new Error(`--${name}: expected a whole number, got ${JSON.stringify(text)}`);
-}
-
 async function many(from: number, seeds: number, jobs: number): Promise<boolean> {
+  // Said before they are played: who ends early can be played again as well.
+  if (options.chosen) print(`the seeds from ${from} on: --seeds ${seeds} --from ${from} plays them again`);
   const began = performance.now();
   const cpu = process.cpuUsage();
   const done = Array.from({ length: jobs }, () => 0);
@@ -59,7 +51,7 @@ async function many(from: number, seeds: number, jobs: number): Promise<boolean>
   const parts = Array.from({ length: jobs }, (_, job) => ({
     from: from + job * share,
     seeds: Math.max(0, Math.min(share, seeds - job * share)),
-    only: values.only?.split(","),
+    only: options.only,
   }));
   const tallies = await Promise.all(
     parts.map((part, job) => (jobs === 1 ? playSeeds({ ...part, onProgress: tell(job) }) : inThread(part, tell(job)))),
@@ -169,11 +161,8 @@ async function prove(): Promise<void> {
   for (const line of lines) print(line);
 }
 
-if (values.guards) await prove();
+if (options.guards) await prove();
 else {
-  const fine =
-    values.seed === undefined
-      ? await many(numberOf("from", values.from), numberOf("seeds", values.seeds), numberOf("jobs", values.jobs))
-      : await one(numberOf("seed", values.seed), values.trace);
-  if (!fine) process.exitCode = 1;
+  const { seed, from, seeds, jobs, trace } = options;
+  if (!(seed === undefined ? await many(from, seeds, jobs) : await one(seed, trace))) process.exitCode = 1;
 }

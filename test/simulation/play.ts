@@ -1,8 +1,9 @@
 /** One schedule, played to its end. */
 import type { Project } from "./projects.ts";
 import type { Schedule } from "./schedule.ts";
+import type { Sabotage } from "./sabotage.ts";
 import { world } from "./world.ts";
-import type { Sabotage, World } from "./world.ts";
+import type { World } from "./world.ts";
 
 export interface Played {
   /** What was found wrong, in one line. */

@@ -124,7 +124,7 @@ export function memoryWarehouse(
       const [, name = "", statement = ""] = created;
       const selected = select(statement, parameters);
       if ("reason" in selected) return selected;
-      write(refOf(name), new Map([["", selected.rows ?? []]]));
+      write(refOf(name), new Map([["", selected.rows ?? []]]), COLUMNS, spec.expiresAt ?? Infinity);
       return { count: selected.count };
     }
     if (sql.startsWith("MERGE ")) return merge(sql);
