@@ -1,6 +1,7 @@
 /** A crawl that saves checkpoints stores every page exactly once, wherever and however often it is killed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { asset, bigqueryTable, RetryableError } from "sluice";
 import type { JsonValue } from "sluice";
 import { z } from "zod";
@@ -92,7 +93,7 @@ test("a process that dies after any of its steps: every page is stored once, and
     const { ports, death, jobs } = mortalPorts(portsOf(platform), step);
     const done = otherRuntime(platform, ports, settings).receive(KEY, { body: message });
     const died = await Promise.race([death, done.then(() => undefined)]);
-    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
     await platform.runtime.releaseAbandoned();
     await platform.runtime.receive(KEY, { body: message });
     await platform.quiet();
@@ -130,7 +131,7 @@ test("a crawl of 400 pages, killed again and again, fetches hardly a page twice"
     jobs.push(...mortal.jobs);
     await expire(platform);
   }
-  for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+  for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
   await platform.runtime.receive(KEY, { body: message });
   await platform.quiet();
   await assertComplete(platform, pages, story.join(", "));
@@ -308,6 +309,8 @@ test("what is saved of other inputs is not seen", async () => {
       await checkpoint.save(seen.length);
       if (seen.length === 1) {
         await platform.publish("asset.web.source", {});
+        // The next attempt is to find them.
+        while ((await platform.history("materialized")).length < 2) await sleep(10);
         throw new Error("the site hung up");
       }
     },

@@ -37,25 +37,25 @@ const cases: [string, InlineCheck, string, RegExp][] = [
     "a NULL",
     check.notNull(["id", "score"]),
     "SELECT 'a' AS id, NULL::BIGINT AS score, now() AS seen",
-    /not_null_id_score: 1 rows/,
+    /not_null_id_score: 1 row,/,
   ],
   [
     "a duplicate",
     check.unique("id"),
     "SELECT 'a' AS id, i AS score, now() AS seen FROM range(2) t(i)",
-    /unique_id: 1 rows, such as .*"row_count":2/,
+    /unique_id: 1 row, such as .*"row_count":2/,
   ],
   [
     "too few rows",
     check.rowCount({ min: 3 }),
     "SELECT 'a' AS id, 1::BIGINT AS score, now() AS seen",
-    /row_count: 1 rows, expected at least 3/,
+    /row_count: 1 row, expected at least 3/,
   ],
   [
     "old rows",
     check.freshWithin("seen", "1h"),
     "SELECT 'a' AS id, 1::BIGINT AS score, now() - INTERVAL 2 HOUR AS seen",
-    /fresh_seen: 1 rows/,
+    /fresh_seen: 1 row,/,
   ],
 ];
 
@@ -88,7 +88,7 @@ test("a reference to another asset's table is looked up anew by every run", asyn
   await drop("people", "SELECT 'a' AS id");
   await drop("scores", "SELECT 'b' AS id, 1::BIGINT AS score");
   const [failed] = await platform.eventsOf("run.failed");
-  assert.match(failed?.reason ?? "", /references_id: 1 rows, such as \{"id":"b"\}/);
+  assert.match(failed?.reason ?? "", /references_id: 1 row, such as \{"id":"b"\}/);
 
   await drop("people", "SELECT 'b' AS id");
   await platform.publish("asset.checked.scores", { partition: "2024-05-01" });

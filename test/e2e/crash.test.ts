@@ -84,7 +84,7 @@ for (const mode of [SourceMode.Incremental, SourceMode.Overwrite]) {
  * harms nobody and expires.
  */
 async function landed(platform: LocalPlatform, jobs: readonly string[]): Promise<void> {
-  for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+  for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
 }
 
 /** A small generator, so that a failing chain can be repeated. */

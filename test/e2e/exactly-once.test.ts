@@ -113,9 +113,11 @@ for (const [name, rule] of Object.entries(rules)) {
       const loading = held.hold(/^load-/);
       await put(0);
       await put(1);
-      await platform.settle();
-      assert.deepEqual(await platform.eventsOf("materialized"), [], "two of the files are not the interval");
-      if (name !== "settle") await put(2);
+      if (name !== "settle") {
+        await platform.settle();
+        assert.deepEqual(await platform.eventsOf("materialized"), [], "two of the files are not the interval");
+        await put(2);
+      }
       if (name === "marker") await platform.put(`gs://drops/days/${day}/_SUCCESS`, "");
       const waking = platform.quiet();
       await loading;

@@ -342,7 +342,7 @@ test("a check of a table that somebody else fills looks at it after each report"
   const table = { dataset: "crm", table: "made_elsewhere" };
   const statement = "CREATE TABLE crm.made_elsewhere AS SELECT 'a' AS account, DATE '2024-05-01' AS day";
   await platform.warehouse.submit("made-elsewhere", { kind: "query", sql: statement, writes: [table] }, {});
-  await platform.warehouse.wait("made-elsewhere", { timeoutMs: 5_000 });
+  await platform.warehouse.wait("made-elsewhere", { timeoutMs: 240_000 });
   await run(platform, "asset.crm.accounts");
   const [result] = await checked(platform);
   assert.deepEqual(result?.metadata, { found: ["a 2024-05-01"] });

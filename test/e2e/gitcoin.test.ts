@@ -24,7 +24,7 @@ const clean = (platform: LocalPlatform) =>
 test("a copied file becomes the table by itself, with its raw table, events and head", async () => {
   await using platform = await localPlatform({ exports: gitcoin, watch: true });
   platform.dropFile(uriOf("2024-05-01"), await duck.file(scoresSql("2024-05-01", 30, 17)));
-  for (let i = 0; i < 100 && (await platform.eventsOf("materialized")).length === 0; i++) {
+  for (let i = 0; i < 2_400 && (await platform.eventsOf("materialized")).length === 0; i++) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   await platform.quiet();

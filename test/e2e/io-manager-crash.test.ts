@@ -71,7 +71,7 @@ test("a process that dies after any of its steps: one making is shown whole, onc
     const { ports, death, jobs } = mortalPorts(portsOf(platform), step);
     const done = otherRuntime(platform, ports).receive(KEY, { body: message });
     const died = await Promise.race([death, done.then(() => undefined)]);
-    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
     await platform.runtime.releaseAbandoned();
     await platform.runtime.receive(KEY, { body: message });
     await platform.quiet();
@@ -117,10 +117,10 @@ test("processes that die one after the other, each at work on what the last one 
       story.push(await Promise.race([mortal.death, done]));
       jobs.push(...mortal.jobs);
       // The next one sometimes begins while the warehouse still works for the last one.
-      if (below(2) === 0) for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+      if (below(2) === 0) for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
       await expire(platform, day);
     }
-    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+    for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
     await platform.runtime.receive(KEY, { body: pushOf(message) });
     await platform.runtime.releaseAbandoned();
     await platform.quiet(15_000);

@@ -381,7 +381,7 @@ test("a table is partitioned by its column; a row outside of its window keeps it
   for (const partition of ["2024-05-01", "2024-05-02"])
     assert.match(
       await run(platform, "parted/parts", { partition }),
-      /blocking check failed: rows_in_partition: 1 rows/,
+      /blocking check failed: rows_in_partition: 1 row,/,
     );
   assert.deepEqual(await platform.rows("SELECT CAST(day AS STRING) AS day FROM parted.parts"), [{ day: "2024-05-01" }]);
   await cleanlyDone(platform);
@@ -416,15 +416,15 @@ test("code with an I/O manager sees its own table as it is shown, and cannot fil
   await cleanlyDone(platform);
 });
 
-test("200,000 rows pass from an upstream to a table without being held in memory", async () => {
-  const COUNT = 200_000;
+test("a hundred megabytes of rows pass from an upstream to a table without being held in memory", async () => {
+  const COUNT = 70_000;
   const wide = z.object({ i: z.int(), text: z.string() });
-  const pad = "x".repeat(500);
+  const pad = "x".repeat(1_500);
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void; // what the flag has just put there
   let most = 0;
   const look = (i: number): void => {
-    if (i % 20_000 !== 0) return;
+    if (i % 7_000 !== 0) return;
     collect();
     most = Math.max(most, process.memoryUsage().heapUsed);
   };
@@ -455,7 +455,7 @@ test("200,000 rows pass from an upstream to a table without being held in memory
   assert.equal(await run(platform, "big/first"), "succeeded");
   assert.equal(await run(platform, "big/second"), "succeeded");
   assert.deepEqual(await platform.rows("SELECT COUNT(*) AS n, SUM(i) AS s, MAX(length) AS l FROM big.second"), [
-    { n: COUNT, s: (COUNT * (COUNT - 1)) / 2, l: 506 },
+    { n: COUNT, s: (COUNT * (COUNT - 1)) / 2, l: 1_505 },
   ]);
   // The texts alone would be 100 MB.
   assert.ok(most > 0 && most < 60e6, `${Math.round(most / 1e6)} MB of heap`);

@@ -8,6 +8,7 @@ import { mkdtempSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { execPath } from "node:process";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { localPlatform } from "../support/local-platform.ts";
@@ -37,7 +38,7 @@ function shuffled<T>(items: readonly T[], random: () => number): T[] {
     .map(({ item }) => item);
 }
 
-test(`${KILLS} kills during an import`, { timeout: 120_000 + (KILLS - 20) * 10_000 }, async (t) => {
+test(`${KILLS} kills during an import`, { timeout: 600_000 + KILLS * 30_000 }, async (t) => {
   const seed = Number(process.env["SLUICE_SEED"] ?? Date.now() % 1_000_000);
   t.diagnostic(`seed ${seed}: SLUICE_SEED=${seed} repeats it`);
   const random = seeded(seed);
@@ -87,20 +88,28 @@ test(`${KILLS} kills during an import`, { timeout: 120_000 + (KILLS - 20) * 10_0
       let errors = "";
       let killed = false;
       child.stderr.on("data", (chunk: Buffer) => (errors += chunk.toString()));
+      const lines = createInterface({ input: child.stdout });
       const isReady = new Promise<void>((resolve) => {
-        child.stdout.on("data", (chunk: Buffer) => {
-          ready.push(Number(/ready (\d+)/.exec(chunk.toString())?.[1]));
+        lines.on("line", (line) => {
+          const [, ms] = /^ready (\d+)$/.exec(line) ?? [];
+          if (ms === undefined) return;
+          ready.push(Number(ms));
           resolve();
         });
       });
+      const isAtWork = new Promise<void>((resolve) => {
+        lines.on("line", (line) => line === "run" && resolve());
+      });
       const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
       void ended.then(() => assert.ok(killed, `the process ended by itself: ${errors}`));
-      // A fifth of the kills hit a start, the others the work.
-      const starting = random() < 0.2;
+      // A fifth of the kills hit a start, the others the work: at any moment, or of a run that has begun.
+      const starting = round % 5 === 0;
       if (!starting) await Promise.race([isReady, ended]);
       // In a burst, so that a kill finds several runs at various steps.
       while (dropped < Math.min(order.length, perRound * round)) drop();
-      await sleep(starting ? random() * 700 : 80 + random() * 500);
+      const inRun = round % 5 === 1;
+      if (inRun) await Promise.race([isAtWork, ended, sleep(60_000, undefined, { ref: false })]);
+      await sleep(starting ? random() * 700 : inRun ? random() * 60 : 80 + random() * 500);
       killed = true;
       child.kill("SIGKILL");
       await ended;

@@ -61,7 +61,7 @@ for (const name of ["log", "sums"] as const) {
       const { ports, death, jobs } = mortalPorts(portsOf(platform), step);
       const done = otherRuntime(platform, ports).receive(asset, { body: message });
       const died = await Promise.race([death, done.then(() => undefined)]);
-      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
       await platform.runtime.releaseAbandoned();
       for (let again = 0; again < 2; again++) await platform.runtime.receive(asset, { body: message });
       await platform.quiet();
@@ -97,10 +97,10 @@ for (const name of ["log", "sums"] as const) {
         const done = runtime.receive(asset, { body }).then(() => "nothing");
         story.push(await Promise.race([mortal.death, done]));
         jobs.push(...mortal.jobs);
-        if (below(2) === 0) for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+        if (below(2) === 0) for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
         await expire(platform, asset.key, ask[name](n));
       }
-      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
       await platform.runtime.receive(asset, { body: messageOf(n) });
       await platform.runtime.releaseAbandoned();
       await platform.quiet(15_000);
@@ -129,7 +129,7 @@ for (const name of ["log", "sums"] as const) {
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.deepEqual(await shown[name](platform), expected[name]([1]), "nothing of the second is visible yet");
     gate.release();
-    await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+    await platform.warehouse.wait(job, { timeoutMs: 240_000 });
     await platform.runtime.releaseAbandoned();
     await platform.runtime.receive(asset, { body: messageOf(2) });
     await platform.quiet(15_000);
@@ -156,7 +156,7 @@ for (const name of ["log", "sums"] as const) {
       const { ports, death, jobs } = mortalPorts(portsOf(platform), step);
       const done = otherRuntime(platform, ports).receive(asset, { body: messageOf(first) });
       const died = await Promise.race([death, done.then(() => undefined)]);
-      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+      for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
       await expire(platform, asset.key, ask[name](first));
       await platform.runtime.receive(asset, { body: messageOf(second) });
       const after = `after ${died ?? "no death"}, step ${step}`;

@@ -233,8 +233,8 @@ test("merge: of the same inputs, a partition is made once, although another one 
 
 test("merge: a key that is there twice, or is NULL, keeps all of the run's rows out", async () => {
   for (const [values, line] of [
-    ["['a', 'b', 'a']", /merge_key: 1 rows, such as \{"k":"a","row_count":2\}/],
-    ["['a', NULL]", /merge_key: 1 rows, such as \{"k":null,"row_count":1\}/],
+    ["['a', 'b', 'a']", /merge_key: 1 row, such as \{"k":"a","row_count":2\}/],
+    ["['a', NULL]", /merge_key: 1 row, such as \{"k":null,"row_count":1\}/],
   ] as const) {
     const statement = { kind: "sql", strings: [`SELECT k FROM UNNEST(${values}) AS k`], values: [] } as const;
     const made = sqlAsset({ key: "sql/made", materialization: { merge: ["k"] }, sql: statement });
@@ -305,7 +305,7 @@ test("view: nothing is stored, and what its checks refuse is not shown", async (
   await using platform = await localPlatform({ exports: { source, view, reader } });
   await ask(platform, "sql/source", { config: { from: 1, to: 2 } });
   const [failed] = await platform.eventsOf("run.failed");
-  assert.match(failed?.reason ?? "", /row_count: 1 rows, expected at least 2/);
+  assert.match(failed?.reason ?? "", /row_count: 1 row, expected at least 2/);
   assert.equal(await platform.warehouse.describe({ dataset: "sql", table: "shown" }), undefined);
 
   await ask(platform, "sql/source", { config: { from: 1, to: 3 } });
@@ -468,6 +468,32 @@ test("a dry run says what a statement would return and read, and runs nothing", 
   assert.equal(await lastEnd(platform), "succeeded");
   const made = (await platform.eventsOf("materialized")).at(-1);
   assert.deepEqual(made?.metadata, { columns: ["n INT64", "name STRING"] });
+  await clean(platform);
+});
+
+test("a mistake in a statement has its place in the words of the author", async () => {
+  const statements = {
+    word: sql`SELEC 1 AS one`,
+    end: sql`SELECT 1 +`,
+    list: sql`SELECT 1 AS one,
+      ROUND(x, 'a') AS two FROM UNNEST([1]) AS x`,
+    run: sql`SELECT SUM(x) AS n FROM UNNEST([9223372036854775807, 1]) AS x`,
+  };
+  const made = Object.entries(statements).map(([name, statement]) =>
+    sqlAsset({ key: `sql/${name}`, sql: statement, clusterBy: ["one"] }),
+  );
+  const view = sqlAsset({ key: "sql/view", materialization: "view", sql: sql`SELECT 1 AS one FORM d.t` });
+  await using platform = await localPlatform({ exports: { made, view } });
+  for (const [name, expected] of [
+    ["word", /^invalidQuery: line 1, column 1: SELEC at this place: a syntax error$/],
+    ["end", /^invalidQuery: line 1, column 11: a statement that ends too early: a syntax error$/],
+    ["list", /^invalidQuery: line 2, column 7: ROUND of /],
+    ["view", /^invalidQuery: line 1, column 17: FORM at this place: a syntax error$/],
+    ["run", /^invalidQuery: SUM: INT64 overflow: 9223372036854775808$/],
+  ] as const) {
+    await ask(platform, `sql/${name}`);
+    assert.match(await lastEnd(platform), expected);
+  }
   await clean(platform);
 });
 

@@ -1,7 +1,10 @@
 /** The fake itself: the unmodified client finds what it finds in the cloud, and what the cloud refuses is refused. */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 import { Storage } from "@google-cloud/storage";
 import { PassThroughClient } from "google-auth-library";
@@ -171,13 +174,17 @@ test("a resumable upload by hand: states, overlaps, and what does not fit", asyn
 });
 
 test("an upload whose connection breaks keeps what came in whole granules", async (t) => {
-  const { fake, uploads, ask } = await open(t);
+  const folder = mkdtempSync(join(tmpdir(), "sluice-upload-"));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const { fake, uploads, ask } = await open(t, { folder });
+  const incoming = join(folder, "incoming");
+  const came = () => Math.max(...readdirSync(incoming).map((name) => statSync(join(incoming, name)).size));
   const { response } = await ask("POST", `${uploads}?uploadType=resumable&name=x`, { body: "{}" });
   const uri = response.headers.get("location") ?? "";
   const body = new ReadableStream({
     async pull(controller) {
       controller.enqueue(new Uint8Array(300 * KIB));
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      while (came() < 300 * KIB) await sleep(5);
       controller.error(new Error("the line broke"));
     },
   });

@@ -116,7 +116,7 @@ export async function emulatorBackbone(
     },
     deliverDue: tasks.deliver,
     nextAt: tasks.nextAt,
-    patience: 4,
+    patience: 6,
     async close() {
       await Promise.all([events.close(), direct.close(), bus.close()]);
       await Promise.all([firestore.close(), pubsub.close(), tasks.close()]);

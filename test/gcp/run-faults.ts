@@ -4,6 +4,7 @@
  * at what was left. In the end nothing may be lost, doubled, or left over.
  */
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { PassThroughClient } from "google-auth-library";
 import { asset, bigqueryTable, intervalGcsImportAsset } from "sluice";
 import { z } from "zod";
@@ -154,6 +155,8 @@ export async function faultWorld(open: (options: BackboneOptions) => Promise<Bac
       const next = [backbone.nextAt(), await look.nextDue()].filter((at) => at !== undefined);
       if (next.length === 0) {
         if (++idle > backbone.patience) return heard;
+        // What is on its way may take a moment longer on a busy machine.
+        if (idle > 1) await sleep(idle * 3);
         continue;
       }
       idle = 0;

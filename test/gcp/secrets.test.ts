@@ -5,6 +5,7 @@ import { PermanentError, RetryableError, messageOf } from "../../lib/core/errors
 import { secretManager } from "../../lib/gcp/secrets.ts";
 import { startFakeSecrets } from "../fakes/fake-secrets.ts";
 import type { FakeSecret } from "../fakes/fake-secrets.ts";
+import { testSecrets } from "../ports/secrets-conformance.ts";
 import { virtualClock } from "../support/virtual-clock.ts";
 
 async function setUp(context: TestContext) {
@@ -19,13 +20,23 @@ async function setUp(context: TestContext) {
   return { fake, values, clock, secrets };
 }
 
-test("the latest version comes as it was stored, whatever the text", async (context) => {
-  const { values, secrets } = await setUp(context);
-  const odd = ["plain", "", "ends with a line\n", "Ünï 🦔 \u0000", "x".repeat(60_000)];
-  for (const [n, value] of odd.entries()) {
-    values.set(`s${n}`, { value });
-    assert.equal(await secrets.access(`s${n}`), value);
-  }
+testSecrets("secrets of Secret Manager", async () => {
+  const values = new Map<string, FakeSecret>();
+  const fake = await startFakeSecrets("p", values);
+  const clock = virtualClock();
+  const secrets = secretManager({ projectId: "p", clock, emulatorHost: fake.host });
+  return {
+    secrets,
+    set(name, value) {
+      if (value === undefined) values.delete(name);
+      else values.set(name, { value });
+    },
+    forget: () => clock.advance(60_000),
+    async close() {
+      await secrets.close();
+      await fake.close();
+    },
+  };
 });
 
 test("a value is used for a while without looking again, by many at once as well, and then read anew", async (context) => {

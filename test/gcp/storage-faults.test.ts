@@ -138,63 +138,59 @@ test("two writers who each want to be the first, with lost answers: the one who 
   }
 });
 
-test(
-  "a storm of faults, from a seed: what was confirmed is there, and what was refused is not",
-  { timeout: 60_000 },
-  async (t) => {
-    const seed = Number(process.env["SEED"] ?? 20240501);
-    t.diagnostic(`SEED=${seed}`);
-    let state = seed;
-    const random = () => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return state / 2 ** 32;
-    };
-    const subject = await openGcs(t, { attempts: 4 });
-    const kinds = [429, 500, 503, "reset-before", "reset-after", "cut"] as const;
-    subject.fake.fail({ match: () => random() < 0.08, fault: "reset-after", times: 1e9 });
-    for (const fault of kinds) {
-      subject.fake.fail({ match: () => random() < 0.03, fault, bytes: 70_000, times: 1e9 });
-    }
-    for (const fault of [500, 503]) {
-      subject.fake.fail({ match: () => random() < 0.03, fault, after: true, times: 1e9 });
-    }
-    /** What each name may hold: several where a write failed without a clear answer. */
-    const possible = new Map<string, (string | undefined)[]>();
-    const bodyOf = (round: number) => content(round % 3 === 0 ? BLOCK + 5000 : 50, round);
-    const keyOf = (bytes: Buffer) => `${bytes.length}:${bytes.readUInt32LE(0)}`;
-    let unclear = 0;
-    for (let round = 1; round <= 80; round++) {
-      const name = `n${Math.floor(random() * 6)}`;
-      const known = possible.get(name) ?? [undefined];
-      const bytes = bodyOf(round);
-      try {
-        if (random() < 0.75) {
-          await subject.store.write(BUCKET, name, pieces(bytes));
-          possible.set(name, [keyOf(bytes)]);
-        } else {
-          const info = await subject.store.stat(BUCKET, name);
-          if (info === undefined) assert.ok(known.includes(undefined), `${name} is gone`);
-          else {
-            assert.ok(
-              known.includes(keyOf(await bytesOf(subject, name, info.generation))),
-              `${name} holds what nobody wrote`,
-            );
-            assert.equal(await subject.store.delete(BUCKET, name, info.generation), "deleted");
-            possible.set(name, [undefined]);
-          }
+test("a storm of faults, from a seed: what was confirmed is there, and what was refused is not", async (t) => {
+  const seed = Number(process.env["SEED"] ?? 20240501);
+  t.diagnostic(`SEED=${seed}`);
+  let state = seed;
+  const random = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  const subject = await openGcs(t, { attempts: 4 });
+  const kinds = [429, 500, 503, "reset-before", "reset-after", "cut"] as const;
+  subject.fake.fail({ match: () => random() < 0.08, fault: "reset-after", times: 1e9 });
+  for (const fault of kinds) {
+    subject.fake.fail({ match: () => random() < 0.03, fault, bytes: 70_000, times: 1e9 });
+  }
+  for (const fault of [500, 503]) {
+    subject.fake.fail({ match: () => random() < 0.03, fault, after: true, times: 1e9 });
+  }
+  /** What each name may hold: several where a write failed without a clear answer. */
+  const possible = new Map<string, (string | undefined)[]>();
+  const bodyOf = (round: number) => content(round % 3 === 0 ? BLOCK + 5000 : 50, round);
+  const keyOf = (bytes: Buffer) => `${bytes.length}:${bytes.readUInt32LE(0)}`;
+  let unclear = 0;
+  for (let round = 1; round <= 80; round++) {
+    const name = `n${Math.floor(random() * 6)}`;
+    const known = possible.get(name) ?? [undefined];
+    const bytes = bodyOf(round);
+    try {
+      if (random() < 0.75) {
+        await subject.store.write(BUCKET, name, pieces(bytes));
+        possible.set(name, [keyOf(bytes)]);
+      } else {
+        const info = await subject.store.stat(BUCKET, name);
+        if (info === undefined) assert.ok(known.includes(undefined), `${name} is gone`);
+        else {
+          assert.ok(
+            known.includes(keyOf(await bytesOf(subject, name, info.generation))),
+            `${name} holds what nobody wrote`,
+          );
+          assert.equal(await subject.store.delete(BUCKET, name, info.generation), "deleted");
+          possible.set(name, [undefined]);
         }
-      } catch (error) {
-        assert.ok(error instanceof RetryableError, String(error));
-        unclear += 1;
-        possible.set(name, [...known, keyOf(bytes), undefined]);
       }
+    } catch (error) {
+      assert.ok(error instanceof RetryableError, String(error));
+      unclear += 1;
+      possible.set(name, [...known, keyOf(bytes), undefined]);
     }
-    subject.fake.heal();
-    for (const [name, allowed] of possible) {
-      const info = await subject.store.stat(BUCKET, name);
-      const found = info === undefined ? undefined : keyOf(await bytesOf(subject, name));
-      assert.ok(allowed.includes(found), `${name} holds ${found}, and not one of ${allowed.join(", ")}`);
-    }
-    assert.ok(unclear < 40, `${unclear} of 80 rounds failed`);
-  },
-);
+  }
+  subject.fake.heal();
+  for (const [name, allowed] of possible) {
+    const info = await subject.store.stat(BUCKET, name);
+    const found = info === undefined ? undefined : keyOf(await bytesOf(subject, name));
+    assert.ok(allowed.includes(found), `${name} holds ${found}, and not one of ${allowed.join(", ")}`);
+  }
+  assert.ok(unclear < 40, `${unclear} of 80 rounds failed`);
+});

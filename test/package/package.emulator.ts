@@ -115,6 +115,8 @@ withGcloud(() => {
   });
 
   test("it is compiled and built, and all code of the bundle loads", async () => {
+    // As a new project has it.
+    await sluice("compile", "--check");
     await sluice("compile");
     const manifest = z.looseObject({ functions: z.array(z.looseObject({ name: z.string() })) });
     const { functions } = manifest.parse(JSON.parse(readFileSync(join(project, "infra/manifest.json"), "utf8")));
@@ -124,7 +126,7 @@ withGcloud(() => {
     for (const { name } of contributors) assert.doesNotMatch(name, /\.\.|node_modules/);
     const load = 'await import("./dist/units/asset-gitcoin-passport-scores.mjs");';
     assert.equal(await well(process.execPath, "--input-type=module", "--eval", load), "");
-    assert.equal(await well(process.execPath, "dist/compile.mjs", join(folder, "compile-cache")), "");
+    assert.equal(await well(process.execPath, "dist/compile.mjs"), "");
   });
 
   test("deploy.sh deploys it, and the second time finds nothing to do", async () => {

@@ -11,6 +11,8 @@ export interface MessageBusHarness {
   readonly bus: MessageBus;
   /** How many attempts a message has before it is a dead letter. */
   readonly maxAttempts: number;
+  /** Time passes by itself as well, as much as the machine takes for its work: what must not take long cannot be told from it. */
+  readonly isRealTime?: boolean;
   subscribe(topic: string, receiver: Receiver, options?: { readonly deadLetterTopic?: string }): Promise<void>;
   /** The bus's time, ms. */
   now(): number;
@@ -149,7 +151,7 @@ export function testMessageBus(
       },
     );
 
-    check("failing messages do not hold up healthy ones", async ({ bus, subscribe, until, now }) => {
+    check("failing messages do not hold up healthy ones", async ({ bus, subscribe, until, now, isRealTime }) => {
       const healthy = recorder();
       const mixed = recorder(() => "nack");
       await subscribe("t", async (envelope) => {
@@ -163,7 +165,7 @@ export function testMessageBus(
         arrived.push(n);
       }
       await until(() => healthy.seen.length === 20);
-      assert.ok(now() - start < 5_000, `healthy messages took ${now() - start} ms`);
+      if (isRealTime !== true) assert.ok(now() - start < 5_000, `healthy messages took ${now() - start} ms`);
     });
 
     check(
@@ -197,22 +199,26 @@ export function testMessageBus(
       }
     });
 
-    check("a delayed message does not come before its time", async ({ bus, subscribe, until, pass, now }) => {
-      const at = now() + 60_000;
-      const times: number[] = [];
-      await subscribe("t", async () => {
-        times.push(now());
-        return "ack";
-      });
-      await bus.schedule("later", "t", { data: 1 }, at);
-      await bus.schedule("past", "t", { data: 2 }, now() - 1_000);
-      await until(() => times.length === 1);
-      await pass(at - now() - 1_000);
-      assert.equal(times.length, 1, "the one in the past at once, the other not yet");
-      await until(() => times.length === 2);
-      assert.ok((times[1] ?? 0) >= at);
-      assert.ok((times[1] ?? 0) < at + 5_000);
-    });
+    check(
+      "a delayed message does not come before its time",
+      async ({ bus, subscribe, until, pass, now, isRealTime }) => {
+        // By the machine's own time, its making may take a while.
+        const at = now() + (isRealTime === true ? 3_600_000 : 60_000);
+        const times: number[] = [];
+        await subscribe("t", async () => {
+          times.push(now());
+          return "ack";
+        });
+        await bus.schedule("later", "t", { data: 1 }, at);
+        await bus.schedule("past", "t", { data: 2 }, now() - 1_000);
+        await until(() => times.length === 1);
+        await pass(at - now() - (isRealTime === true ? 600_000 : 1_000));
+        assert.equal(times.length, 1, "the one in the past at once, the other not yet");
+        await until(() => times.length === 2);
+        assert.ok((times[1] ?? 0) >= at);
+        if (isRealTime !== true) assert.ok((times[1] ?? 0) < at + 5_000);
+      },
+    );
 
     check(
       "delayed messages come in the order of their times, not of their making",

@@ -21,7 +21,9 @@ export interface Emulator {
 }
 
 /** How long an emulator may take to listen. It takes a second on a quiet machine. */
-const START_MS = 60_000;
+const START_MS = 180_000;
+/** Somebody else may take the port before the emulator does. */
+const STARTS = 3;
 
 /**
  * Starts one emulator for the whole test file, and hands it to `body`, which registers the tests. The file closes it after
@@ -96,7 +98,16 @@ function sdkRoot(): string | undefined {
 }
 
 async function start(command: string, args: (port: number) => string[]): Promise<Emulator> {
-  const port = await freePort();
+  for (let left = STARTS - 1; ; left--) {
+    try {
+      return await startAt(await freePort(), command, args);
+    } catch (error) {
+      if (left === 0) throw error;
+    }
+  }
+}
+
+async function startAt(port: number, command: string, args: (port: number) => string[]): Promise<Emulator> {
   const child = spawn(command, args(port), { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -109,6 +120,7 @@ async function start(command: string, args: (port: number) => string[]): Promise
     await listening(child, port, () => output);
   } catch (error) {
     kill();
+    process.off("exit", kill);
     throw error;
   }
   return {
@@ -128,7 +140,8 @@ async function start(command: string, args: (port: number) => string[]): Promise
 /** Both emulators answer a plain GET once they are ready. */
 async function listening(child: ChildProcess, port: number, output: () => string): Promise<void> {
   for (const until = Date.now() + START_MS; Date.now() < until; await sleep(50)) {
-    if (child.exitCode !== null) throw new Error(`the emulator ended at once:\n${output()}`);
+    if (child.exitCode !== null || child.signalCode !== null)
+      throw new Error(`the emulator ended at once:\n${output()}`);
     const answer = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined);
     await answer?.body?.cancel();
     if (answer?.ok === true) return;

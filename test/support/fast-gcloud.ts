@@ -20,17 +20,19 @@ const HERE = join(import.meta.dirname, "fast-gcloud");
 
 /** Throws where there is no gcloud with a Python of its own. */
 export async function startFastGcloud(): Promise<FastGcloud> {
-  const args = ["info", "--format=value(installation.sdk_root,basic.python_location)"];
-  const text = execFileSync("gcloud", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  const [root = "", python = ""] = text.trim().split("\t");
   const folder = mkdtempSync(join(tmpdir(), "fast-gcloud-"));
+  // A configuration of its own: others on this machine write theirs at the same time.
+  const env = { ...process.env, CLOUDSDK_CONFIG: join(folder, "config") };
+  const args = ["info", "--format=value(installation.sdk_root,basic.python_location)"];
+  const text = execFileSync("gcloud", args, { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"], env });
+  const [root = "", python = ""] = text.trim().split("\t");
   const socket = join(folder, "socket");
   const bin = join(folder, "gcloud");
   writeFileSync(bin, `#!/bin/sh\nexec '${python}' -S -E -I '${join(HERE, "client.py")}' '${socket}' "$@"\n`);
   chmodSync(bin, 0o755);
   const server = spawn(python, ["-S", "-W", "ignore", join(HERE, "server.py"), root, socket], {
     stdio: ["pipe", "pipe", "inherit"],
-    env: { ...process.env, CLOUDSDK_CONFIG: join(folder, "config") },
+    env,
   });
   const kill = (): void => void server.kill("SIGKILL");
   process.once("exit", kill);

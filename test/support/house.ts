@@ -121,7 +121,15 @@ export const HOUSE: Readonly<Record<string, Room>> = {
     remedy: "Load the cloud where it is used: `const { … } = await import(…)`, so that local work never loads its SDK.",
   },
   "lib/cloud": {
-    rooms: ["lib/core", "lib/ports", "lib/runtime", "lib/gcp", "lib/local/system-clock", "lib/local/http-webhooks"],
+    rooms: [
+      "lib/core",
+      "lib/ports",
+      "lib/runtime",
+      "lib/factories",
+      "lib/gcp",
+      "lib/local/system-clock",
+      "lib/local/http-webhooks",
+    ],
     packages: ["@google-cloud/functions-framework", "zod"],
     node: true,
     computed: true,

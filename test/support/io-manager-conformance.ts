@@ -172,7 +172,7 @@ export function ioManagerConformance({ name, make, bucket, lateLeavings }: IoMan
         const { ports, death, jobs } = mortalPorts(portsOf(platform), step);
         const done = otherRuntime(platform, ports).receive(KEY, { body: message });
         const died = await Promise.race([death, done.then(() => undefined)]);
-        for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 10_000 });
+        for (const job of jobs) await platform.warehouse.wait(job, { timeoutMs: 240_000 });
         // Readers see the old rows or the new ones, whole, whatever is half done.
         await runs(platform, "read/same", day, 100);
         assert.equal(oneMaking(seen.get("same")), ROWS, `read after ${died ?? "no death"}, step ${step}`);

@@ -27,7 +27,7 @@ import type { FakeGcs } from "../fakes/fake-gcs.ts";
 import type { FakeSecret } from "../fakes/fake-secrets.ts";
 import { STAGING, startCloudServices } from "./cloud-services.ts";
 import type { Emulator, EmulatorKind } from "./emulators.ts";
-import { openFrontDoor } from "./local-cloud/front-door.ts";
+import { openFrontDoor, PROBE } from "./local-cloud/front-door.ts";
 import type { FrontDoor } from "./local-cloud/front-door.ts";
 import { realGcloud } from "./local-cloud/gcloud.ts";
 import { pubsubRest } from "./local-cloud/pubsub-rest.ts";
@@ -81,7 +81,7 @@ export interface LocalCloud {
   startSensor(name: string): Promise<void>;
   /**
    * Resolves when no message is on its way and nothing is due within `patienceMs` (default 20 s). Rejects with what is left when
-   * that long nothing has happened at all.
+   * for minutes nothing has happened at all.
    */
   quiet(patienceMs?: number): Promise<void>;
   rows(sql: string): Promise<Rows>;
@@ -98,6 +98,8 @@ export interface LocalCloud {
 
 /** So long nothing may happen before a cloud counts as quiet. */
 const CALM_MS = 400;
+/** So long nothing may happen while something is under way: a function's start takes a second, and many on a busy machine. */
+const GIVE_UP_MS = 180_000;
 
 export async function openLocalCloud(options: LocalCloudOptions): Promise<LocalCloud> {
   const { emulators, project } = options;
@@ -174,6 +176,8 @@ async function open(
 
   const plans = built.flatMap(({ unit }) => unit.subscriptions);
   await wire({ project, definitions, plans, pubsub, doorUrl: door.url, storageUrl: gcs.url });
+  await rest.createTopic(PROBE);
+  await rest.subscribe({ name: PROBE, topic: PROBE, endpoint: `${door.url}/${PROBE}` });
 
   const objects = gcsObjectStore({ clock, random, projectId: project, apiEndpoint: gcs.url });
   const events = firestoreEventStore({
@@ -211,6 +215,15 @@ async function open(
   const tick = async (): Promise<void> => {
     const answer = await fetch(`${door.url}/reconcile`, { method: "POST" });
     if (!answer.ok) throw new Error(`reconcile answered ${answer.status}`);
+  };
+  /** Whether nothing came to a function while a message went through Pub/Sub, which may take its time with what functions publish. */
+  const isPubsubEmpty = async (): Promise<boolean> => {
+    const before = door.deliveries.length;
+    const probe = await rest.publish(PROBE, "nothing");
+    for (const giveUp = Date.now() + GIVE_UP_MS; !door.hasTaken(probe); await sleep(5)) {
+      if (Date.now() > giveUp) throw new Error(`Pub/Sub delivered nothing for ${GIVE_UP_MS / 1000} s`);
+    }
+    return door.isIdle() && door.deliveries.length === before;
   };
   const logs = (): string =>
     [...functions]
@@ -261,15 +274,15 @@ async function open(
         const isCalm = door.isIdle() && onTheirWay.length === 0 && Date.now() - calmSince > CALM_MS;
         if (isCalm && (tasks.nextAt() ?? Infinity) > until) {
           const next = (await events.nextDue()) ?? Infinity;
-          if (next > until && door.isIdle()) return;
+          if (next > until && (await isPubsubEmpty())) return;
           // A deadline that has passed is the sweep's; one that will is waited for.
           if (next <= Date.now()) await tick();
         }
-        if (Date.now() > until) {
+        if (Date.now() > calmSince + Math.max(patienceMs, GIVE_UP_MS)) {
           const open = (await allRuns()).filter(({ endedAt }) => endedAt === undefined);
           const left = open.map(({ name, partition, status, reason }) => `${name} ${partition} ${status} ${reason}`);
           throw new Error(
-            `nothing has happened for ${patienceMs / 1000} s, but it is not quiet: ${left.join("; ")}\n${logs()}`,
+            `nothing has happened for ${Math.round((Date.now() - calmSince) / 1000)} s, but it is not quiet: ${left.join("; ")}\n${logs()}`,
           );
         }
         await sleep(40);
@@ -278,7 +291,7 @@ async function open(
     async rows(sql) {
       const jobId = `test-${random.id()}`;
       await warehouse.submit(jobId, { kind: "query", sql }, {});
-      const { error } = await warehouse.wait(jobId, { timeoutMs: 30_000 });
+      const { error } = await warehouse.wait(jobId, { timeoutMs: 120_000 });
       if (error !== undefined) throw new Error(`${error.reason}: ${error.message}`);
       return Array.fromAsync(warehouse.rows(jobId));
     },

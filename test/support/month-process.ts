@@ -6,6 +6,9 @@ import * as month from "./month.ts";
 
 const started = Date.now();
 const platform = await localPlatform({ home: argv[2] ?? "", exports: month, watch: true });
+platform.events.onEvents((events) => {
+  if (events.some(({ type }) => type === "run.started")) stdout.write("run\n");
+});
 stdout.write(`ready ${Date.now() - started}\n`);
 for (;;) {
   await platform.runtime.sweepDue();

@@ -5,6 +5,7 @@ import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { z } from "zod";
 import { ROOT } from "./tree.ts";
 
@@ -41,7 +42,8 @@ export interface Project {
   remove(): Promise<void>;
 }
 
-const PATIENCE_MS = 15_000;
+/** Generous: a machine with other work may take many times as long as a quiet one. */
+const PATIENCE_MS = 180_000;
 const addressSchema = z.object({ pid: z.number(), url: z.string(), token: z.string() });
 
 export function temporaryProject(functions: Readonly<Record<string, string>>): Project {
@@ -89,6 +91,12 @@ export function temporaryProject(functions: Readonly<Record<string, string>>): P
     assert.ok(pid !== undefined);
     let seen = 0;
     const text = (): string => output.join("");
+    // What it has written last may come only after it has ended.
+    let over = false;
+    const end = (): void => {
+      over = true;
+    };
+    ended.then(end, end);
     return {
       pid,
       text,
@@ -96,15 +104,15 @@ export function temporaryProject(functions: Readonly<Record<string, string>>): P
       kill: (signal) => void child.kill(signal),
       async until(wanted) {
         for (const deadline = Date.now() + PATIENCE_MS; ;) {
+          const isOver = over;
           const rest = text().slice(seen);
           const found = typeof wanted === "string" ? rest.indexOf(wanted) : rest.search(wanted);
           if (found >= 0) {
             seen += found + 1;
             return;
           }
-          if (Date.now() > deadline || child.exitCode !== null)
-            assert.fail(`${String(wanted)} did not come after:\n${text()}`);
-          await new Promise((resolve) => setTimeout(resolve, 20));
+          if (isOver || Date.now() > deadline) assert.fail(`${String(wanted)} did not come after:\n${text()}`);
+          await pause(20);
         }
       },
     };
@@ -135,8 +143,8 @@ export function temporaryProject(functions: Readonly<Record<string, string>>): P
         } catch {
           // Not there yet.
         }
-        if (Date.now() > deadline) assert.fail(`sluice dev did not start:\n${running.text()}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        const isOver = await Promise.race([running.ended.then(() => true), pause(20).then(() => false)]);
+        if (isOver || Date.now() > deadline) assert.fail(`sluice dev did not start:\n${running.text()}`);
       }
     },
     async remove() {

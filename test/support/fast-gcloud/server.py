@@ -1,7 +1,7 @@
 """The real gcloud, loaded once: every call is a fork of this process, so that it need not be loaded again.
 
 Usage: server.py SDK_ROOT SOCKET. A client sends one message: JSON of argv, env and cwd, with its stdin, stdout and stderr; it gets the
-exit code back. The server ends with its own stdin.
+exit code back, and behind it what went wrong where gcloud could not even be called. The server ends with its own stdin.
 """
 import array
 import json
@@ -10,6 +10,13 @@ import signal
 import socket
 import sys
 import threading
+import time
+
+# A machine that is short of something for a moment is asked again.
+TRIES = 100
+PAUSE_SECONDS = 0.2
+# A client sends all that it has to say at once.
+CLIENT_SECONDS = 120
 
 SDK, PATH = sys.argv[1:3]
 sys.path[:0] = [SDK + '/lib', SDK + '/lib/third_party']
@@ -36,31 +43,41 @@ def warm():
       node = node.LoadSubElement(word)
 
 
-def receive(connection):
+def receive(connection, handles):
   fds = array.array('i')
   data, ancillary, _, _ = connection.recvmsg(1 << 20, socket.CMSG_LEN(3 * fds.itemsize))
   for level, kind, content in ancillary:
     if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
       fds.frombytes(content[: 3 * fds.itemsize])
+  handles.extend(fds)
   size = int(data[:8])
   while len(data) < size + 8:
-    data += connection.recv(1 << 20)
-  return json.loads(data[8:]), list(fds)
+    part = connection.recv(1 << 20)
+    if not part:
+      raise ValueError('the call is not whole')
+    data += part
+  if len(handles) != 3:
+    raise ValueError('the call came without its handles')
+  return json.loads(data[8:])
 
 
 def run(call, fds):
   for target, fd in enumerate(fds):
     os.dup2(fd, target)
-  os.environ.clear()
-  os.environ.update(call['env'])
-  os.chdir(call['cwd'])
-  signal.signal(signal.SIGTERM, signal.SIG_DFL)
-  sys.argv[1:] = call['argv']
+    os.close(fd)
   sys.stdin, sys.stdout, sys.stderr = open(0), open(1, 'w'), open(2, 'w')
+  code = 1
   try:
+    os.environ.clear()
+    os.environ.update(call['env'])
+    os.chdir(call['cwd'])
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.argv[1:] = call['argv']
     sys.exit(gcloud_main.main())
   except SystemExit as end:
     code = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    if not isinstance(end.code, (int, type(None))):
+      print(end.code, file=sys.stderr)
   except BaseException as error:  # pylint: disable=broad-except
     print('ERROR: gcloud crashed: %r' % error, file=sys.stderr)
     code = 1
@@ -73,11 +90,8 @@ def run(call, fds):
   os._exit(code)
 
 
-def serve(connection, call, fds, pid):
+def serve(connection, pid):
   """Reports the end; ends the call with its client."""
-  for fd in fds:
-    os.close(fd)
-
   over = threading.Lock()
   ended = []
 
@@ -91,36 +105,80 @@ def serve(connection, call, fds, pid):
       if gone and not ended:
         os.kill(pid, signal.SIGKILL)
 
-  threading.Thread(target=watch, daemon=True).start()
+  insist(threading.Thread(target=watch, daemon=True).start)
   os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
   with over:
     ended.append(True)
   _, status = os.waitpid(pid, 0)
+  answer(connection, os.waitstatus_to_exitcode(status))
+
+
+def answer(connection, code, problem=''):
+  with lock:
+    open_connections.discard(connection)
   try:
-    connection.sendall(b'%d' % os.waitstatus_to_exitcode(status))
+    connection.sendall(('%d %s' % (code, problem)).strip().encode())
+    # A call that was forked meanwhile may hold a copy.
     connection.shutdown(socket.SHUT_RDWR)
   except OSError:
     pass
   connection.close()
 
 
+def insist(act):
+  for left in reversed(range(TRIES)):
+    try:
+      return act()
+    except (OSError, RuntimeError):
+      if left == 0:
+        raise
+      time.sleep(PAUSE_SECONDS)
+
+
+def handle(connection):
+  fds = []
+  try:
+    connection.settimeout(CLIENT_SECONDS)
+    call = receive(connection, fds)
+    connection.settimeout(None)
+  except (OSError, ValueError) as error:
+    # Most often it was killed before it had said what it wanted.
+    for fd in fds:
+      os.close(fd)
+    return answer(connection, 1, 'the call could not be read: %r' % error)
+  with lock:
+    others = list(open_connections)
+    open_connections.add(connection)
+  try:
+    pid = insist(os.fork)
+  except OSError as error:
+    pid = None
+    answer(connection, 1, 'gcloud could not be started: %r' % error)
+  if pid == 0:
+    # What another call holds open is not this one's: whoever reads it would wait for both.
+    for other in [listener, connection, *others]:
+      try:
+        other.close()
+      except OSError:
+        pass
+    run(call, fds)
+  for fd in fds:
+    os.close(fd)
+  if pid is not None:
+    insist(threading.Thread(target=serve, args=(connection, pid), daemon=True).start)
+
+
 warm()
+lock = threading.Lock()
+open_connections = set()
+# Below a deep folder the socket's whole path would be too long for a socket.
+FOLDER, NAME = os.path.split(PATH)
+os.chdir(FOLDER)
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-listener.bind(PATH)
+listener.bind(NAME)
 listener.listen(64)
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 print('ready', flush=True)
 while True:
-  client, _ = listener.accept()
-  try:
-    message, handles = receive(client)
-  except (OSError, ValueError):
-    # It was killed before it had said what it wanted.
-    client.close()
-    continue
-  child = os.fork()
-  if child == 0:
-    listener.close()
-    client.close()
-    run(message, handles)
-  threading.Thread(target=serve, args=(client, message, handles, child), daemon=True).start()
+  client, _ = insist(listener.accept)
+  handle(client)

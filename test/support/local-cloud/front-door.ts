@@ -31,6 +31,9 @@ export interface Delivery {
   readonly to: number;
 }
 
+/** Messages to this path are for nobody: they show only that Pub/Sub has come to them. */
+export const PROBE = "door-probe";
+
 /** `find` says which function a path belongs to. */
 export async function openFrontDoor(find: (path: string) => Supervisor | undefined): Promise<FrontDoor> {
   const deliveries: Delivery[] = [];
@@ -43,6 +46,10 @@ export async function openFrontDoor(find: (path: string) => Supervisor | undefin
     const from = Date.now();
     const path = incoming.url ?? "/";
     const body = await buffer(incoming);
+    if (path === `/${PROBE}`) {
+      taken.add(messageIdOf(body));
+      return 204;
+    }
     const target = find(path);
     const status = target === undefined ? 404 : await passOn(target, incoming, body).catch(() => 503);
     const messageId = messageIdOf(body);

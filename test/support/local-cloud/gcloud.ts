@@ -26,7 +26,7 @@ export function realGcloud(folder: string, project: string, pubsubHost: string) 
     CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB: `http://${pubsubHost}/`,
   };
   return async (...args: readonly string[]): Promise<string> => {
-    const { stdout } = await run("gcloud", [...args], { env, timeout: 60_000 });
+    const { stdout } = await run("gcloud", [...args], { env, timeout: 240_000 });
     return stdout;
   };
 }
