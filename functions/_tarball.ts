@@ -27,10 +27,21 @@ export async function* tarballFiles(url: string, signal: AbortSignal): AsyncGene
     const reason = `${url} answers ${response.status}`;
     if (response.status === 429 || response.status >= 500) throw new RetryableError(reason);
     throw new PermanentError(`${reason}: correct the archive's address`, { code: "no-archive" });
+  } catch (error) {
+    // Undici says `fetch failed`, or `terminated` in the middle; the reason is the cause.
+    const cause = error instanceof TypeError && !signal.aborted ? error.cause : undefined;
+    throw cause instanceof Error ? unreachable(url, cause) : error;
   } finally {
     // Whoever leaves early needs no more of it.
     await dispatcher.destroy();
   }
+}
+
+function unreachable(url: string, cause: Error): RetryableError {
+  // Where several addresses of a name were tried, only the code is there.
+  const why = cause.message !== "" ? cause.message : "code" in cause ? String(cause.code) : cause.name;
+  const remedy = "look at the network, or give another address of the archive";
+  return new RetryableError(`${new URL(url).origin} cannot be read: ${why} (${remedy})`, { cause });
 }
 
 async function* filesOf(tar: ReadableStream<Uint8Array>, signal: AbortSignal): AsyncGenerator<TarballFile, void, void> {

@@ -58,7 +58,7 @@ export type { MultiAsset, MultiAssetOptions, MultiContext, OutputOptions, Output
 export type { PartitionMapping } from "./core/partition-mapping.ts";
 export { partition } from "./core/placeholders.ts";
 export { daily, hourly, monthly, staticPartitions, timePartitions, weekly } from "./core/partitions.ts";
-export type { Partition, PartitionsDefinition } from "./core/partitions.ts";
+export type { Partition, PartitionRange, PartitionsDefinition } from "./core/partitions.ts";
 export { pool } from "./core/pool.ts";
 export type { PoolDefinition, PoolOptions } from "./core/pool.ts";
 export { bigquery, gcs, resource, secret } from "./core/resources.ts";

@@ -1,5 +1,6 @@
 /** What every command has in common. */
 import type { Command } from "commander";
+import { DefinitionError, messageOf } from "../core/errors.ts";
 import { parsePartition } from "../core/partitions.ts";
 import { selectAssets } from "../core/selection.ts";
 import { assetGraph } from "../core/graph.ts";
@@ -34,19 +35,23 @@ export function findAsset(catalog: Catalog, key: string): AssetEntry {
   const found = catalog.assets.find((asset) => asset.key === key);
   if (found !== undefined) return found;
   refusePreviousKey(catalog, key);
-  throw unknownName(
-    "asset",
-    key,
-    catalog.assets.map((asset) => asset.key),
-  );
+  const known = catalog.assets.map((asset) => asset.key);
+  throw new UsageError(unknownName("asset", key, known).message, { notes: catalog.broken });
 }
 
-/** Assets of a selection such as `gitcoin/*` or `+key`, in graph order. Throws `DefinitionError` for one that chooses nothing. */
+/** Assets of a selection such as `gitcoin/*` or `+key`, in graph order. Throws `UsageError` for one that chooses nothing. */
 export function chooseAssets(catalog: Catalog, selection: string): readonly AssetEntry[] {
   refusePreviousKey(catalog, selection);
   const graph = assetGraph(catalog.assets);
   const attributes = new Map(catalog.assets.map((asset) => [asset.key, asset]));
-  return selectAssets(selection, graph, attributes).map((key) => findAsset(catalog, key));
+  try {
+    return selectAssets(selection, graph, attributes).map((key) => findAsset(catalog, key));
+  } catch (error) {
+    // What is not there may be in a file that could not be loaded.
+    throw error instanceof DefinitionError
+      ? new UsageError(messageOf(error), { notes: catalog.broken, cause: error })
+      : error;
+  }
 }
 
 function refusePreviousKey({ assets }: Catalog, key: string): void {

@@ -22,6 +22,7 @@ import { openScreen, seconds } from "./demo-screen.ts";
 import type { Screen } from "./demo-screen.ts";
 import { openStage } from "./demo-stage.ts";
 import { verify } from "./demo-verify.ts";
+import { interrupts } from "./interrupts.ts";
 import { functionsLoader } from "./load-functions.ts";
 
 const HELP = `Usage: npm run demo -- [--keep DIR]
@@ -44,13 +45,12 @@ async function main(): Promise<number> {
   }
   const home = await freshFolder(values.keep);
   const interrupted = new AbortController();
-  let interruptedAt = 0;
-  const interrupt = (): void => {
-    interruptedAt ||= Date.now();
-    // npm sends the terminal's Ctrl-C a second time at once; later it is somebody who does not want to wait.
-    if (Date.now() - interruptedAt > 1_000) process.exit(130);
-    interrupted.abort(new PermanentError("interrupted", { code: "interrupted" }));
-  };
+  const interrupt = interrupts({
+    now: () => performance.now(),
+    sameKeyMs: 1_000,
+    stop: () => interrupted.abort(new PermanentError("interrupted", { code: "interrupted" })),
+    end: () => process.exit(130),
+  });
   for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, interrupt);
   // Whoever reads the output may leave before its end, as `head` does.
   process.stdout.on("error", interrupt);

@@ -15,7 +15,8 @@ export type DevAddress = z.infer<typeof devSchema>;
 
 export const PING_PATH = "/api/ping";
 export const pingSchema = z.object({ pid: z.number() });
-const PATIENCE_MS = 3_000;
+/** It answers at once, unless it or the machine has a great deal to do; whoever takes it for dead would be in its way. */
+const PATIENCE_MS = 20_000;
 
 export function newToken(): string {
   return randomBytes(32).toString("hex");

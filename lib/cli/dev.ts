@@ -134,7 +134,7 @@ export async function dev(shell: Shell, { port }: { readonly port?: number }): P
     if (loaded.problems.length > 0) {
       for (const problem of loaded.problems) warn(messageOf(problem));
       warn(`${what}: not taken over; the definitions before it stay in force`);
-      catalog = { ...catalog, problems: loaded.problems.map(messageOf) };
+      catalog = { ...catalog, problems: loaded.problems.map(messageOf), broken: (loaded.broken ?? []).map(messageOf) };
       return;
     }
     const before = catalog;

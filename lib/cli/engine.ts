@@ -1,8 +1,6 @@
 /** The runtime with a history and messages of this machine, over whichever buckets and warehouse it is given. */
 import { join } from "node:path";
-import { env } from "node:process";
 import type { Definitions } from "../core/definitions.ts";
-import { PermanentError } from "../core/errors.ts";
 import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import type { DeadLetterMessage } from "../core/dead-letter.ts";
@@ -111,23 +109,6 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     },
     close: () => events.close(),
   };
-}
-
-/** A secret of one machine comes from the environment: `passport-token` from `PASSPORT_TOKEN`. */
-export function environmentSecret(name: string): string | undefined {
-  return env[variableOf(name)] ?? env[name];
-}
-
-export const environmentSecrets: Secrets = Object.freeze({
-  async access(name: string) {
-    const value = environmentSecret(name);
-    if (value !== undefined) return value;
-    throw new PermanentError(`the secret ${name} is not set: export ${variableOf(name)}=…`, { code: "not-found" });
-  },
-});
-
-function variableOf(secret: string): string {
-  return secret.toUpperCase().replaceAll("-", "_");
 }
 
 /** Beyond this, the oldest are in the file of the bus alone. */

@@ -1,7 +1,7 @@
 /** The environment that a command is about: of the project's file or another one, or named on the command line alone. */
 import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
-import { parseEnvironments } from "../../infra/environments.ts";
+import { parseEnvironments, placeFault } from "../../infra/environments.ts";
 import type { Environment } from "../../infra/environments.ts";
 import { messageOf, PermanentError } from "../core/errors.ts";
 import type { Shell } from "./shell.ts";
@@ -23,6 +23,7 @@ export interface ChosenEnvironment {
 
 /** `text` is a name, or `<file.json>:<name>`. Throws `UsageError` for a file that cannot be read, and `DefinitionError` for what it says. */
 export async function environmentOf(shell: Shell, text: string, place: Place = {}): Promise<ChosenEnvironment> {
+  checkPlace(place);
   const [, other, named] = /^(.+\.json)(?::(.+))?$/.exec(text) ?? [];
   const file = other ?? ENVIRONMENTS;
   const value = await environmentsIn(shell, file, place, text);
@@ -34,6 +35,17 @@ export async function environmentOf(shell: Shell, text: string, place: Place = {
   const environments = parseEnvironments(moved(value, plain.keyOf(name), place), file);
   return { environment: environments.find(name), others: environments.named };
 }
+
+/** What the command line says is its own fault, and not the file's. */
+function checkPlace(place: Place): void {
+  for (const what of ["project", "region"] as const) {
+    const text = place[what];
+    const fault = text === undefined ? undefined : placeFault(what, text);
+    if (fault !== undefined) throw new UsageError(`${FLAGS[what]} ${JSON.stringify(text)} ${fault}`);
+  }
+}
+
+const FLAGS = { project: "--gcp-project (of deploy.sh: --project)", region: "--region" } as const;
 
 /** Prints every problem, and throws `PermanentError` that says why nothing was done. */
 export function refuse(shell: Shell, problems: readonly Error[], why: string): void {

@@ -25,8 +25,17 @@ export interface Follower {
   refusal(): string | undefined;
 }
 
-/** Prints a line for each event that the roots have caused since `from`. Rejects when the shell is interrupted. */
-export function follow(shell: Shell, bench: Workbench, from: string | undefined, roots: Roots): Follower {
+/**
+ * Prints a line for each event that the roots have caused since `from`; `tellsRefusal`: whoever asks says itself that the
+ * request was refused. Rejects when the shell is interrupted.
+ */
+export function follow(
+  shell: Shell,
+  bench: Workbench,
+  from: string | undefined,
+  roots: Roots,
+  { tellsRefusal = false }: { readonly tellsRefusal?: boolean } = {},
+): Follower {
   const trail: Trail = trailOf(bench.store, roots);
   const texts = eventTexts();
   let position = from;
@@ -38,6 +47,7 @@ export function follow(shell: Shell, bench: Workbench, from: string | undefined,
       for (const event of items) {
         position = event.position;
         if (!(await trail.includes(event))) continue;
+        if (tellsRefusal && event.type === "message.refused" && event.messageId === roots.messageId) continue;
         if (event.run !== undefined && !texts.knows(event.run)) {
           const run = await bench.store.get("run", event.run);
           if (run !== undefined) texts.learn(run);

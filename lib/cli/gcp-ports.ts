@@ -1,12 +1,14 @@
 /** The adapters of Google Cloud as a person's own process uses them. Loads nothing of the cloud before it is called. */
+import { env } from "node:process";
+import { environmentSecret } from "../local/environment-secrets.ts";
 import { systemClock, systemRandom } from "../local/system-clock.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Secrets } from "../ports/secrets.ts";
-import type { TableHistory, Warehouse } from "../ports/warehouse.ts";
+import type { JobHistory, TableHistory, Warehouse } from "../ports/warehouse.ts";
 import type { Datasets } from "../gcp/bigquery-datasets.ts";
-import { environmentSecret } from "./engine.ts";
 import { given } from "./gcp-address.ts";
 import type { Endpoints } from "./gcp-address.ts";
+import { leaveUnsaid } from "./unsaid-warning.ts";
 
 export interface GcpAddress {
   readonly project: string;
@@ -18,6 +20,7 @@ export async function requireCredentials({ endpoints }: GcpAddress): Promise<voi
   // Fakes are spoken to without any.
   if (endpoints.bigquery !== undefined) return;
   const { checkCredentials } = await import("../gcp/credentials.ts");
+  leaveUnsaid("MetadataLookupWarning");
   await checkCredentials();
 }
 
@@ -34,7 +37,7 @@ export interface GcpWarehouseOptions extends GcpAddress {
   readonly maximumBytesBilled: number;
 }
 
-export async function gcpWarehouse(options: GcpWarehouseOptions): Promise<Warehouse & TableHistory> {
+export async function gcpWarehouse(options: GcpWarehouseOptions): Promise<Warehouse & TableHistory & JobHistory> {
   const { project, location, endpoints, maximumBytesBilled } = options;
   const { bigqueryClient } = await import("../gcp/bigquery-client.ts");
   const { bigqueryWarehouse } = await import("../gcp/bigquery-warehouse.ts");
@@ -57,7 +60,7 @@ export function gcpSecrets({ project, endpoints }: GcpAddress): Secrets & { clos
     return secretManager({ projectId: project, clock: systemClock(), ...given("emulatorHost", endpoints.secrets) });
   };
   return {
-    access: async (name) => environmentSecret(name) ?? (await (opening ??= open())).access(name),
+    access: async (name) => environmentSecret(env, name) ?? (await (opening ??= open())).access(name),
     close: async () => (await opening)?.close(),
   };
 }

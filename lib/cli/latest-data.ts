@@ -66,6 +66,14 @@ export function resultText(event: Checked | undefined): string {
   return `${passed ? "passed" : "failed"}${where} at ${timeText(event.at)} UTC${why}`;
 }
 
+/** A STRUCT is followed by its fields, each by its path. */
+function columnRows(columns: readonly Column[], path = ""): readonly Column[] {
+  return columns.flatMap((column) => {
+    const name = `${path}${column.name}`;
+    return [{ ...column, name }, ...columnRows(column.fields ?? [], `${name}.`)];
+  });
+}
+
 /** The columns, and all metadata of the newest data and of the checks. Nothing where there is none. */
 export function printLatestData(shell: Shell, { made, checked }: LatestData): void {
   const { paint } = shell;
@@ -76,7 +84,11 @@ export function printLatestData(shell: Shell, { made, checked }: LatestData): vo
     shell.print(paint("bold", `Columns${count}`));
     printTable(
       shell,
-      schema.map(({ name, type, mode }) => [name, type, { text: mode === "NULLABLE" ? "" : mode, style: "dim" }]),
+      columnRows(schema).map(({ name, type, mode }) => [
+        name,
+        type,
+        { text: mode === "NULLABLE" ? "" : mode, style: "dim" },
+      ]),
     );
   }
   const said: (readonly [string, Metadata])[] = [

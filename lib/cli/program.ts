@@ -30,6 +30,7 @@ import { showCommand } from "./commands/show.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { whyCommand } from "./commands/why.ts";
 import type { DeploymentAddress } from "./deployed-workbench.ts";
+import { interrupts } from "./interrupts.ts";
 import { openShell } from "./shell.ts";
 import type { GlobalOptions, Shell } from "./shell.ts";
 import { UsageError } from "./usage-error.ts";
@@ -113,17 +114,13 @@ export async function runProgram(): Promise<number> {
 
   const program = sluiceProgram(run);
 
-  let interruptedAt = -Infinity;
-  const interrupt = (): void => {
-    const since = performance.now() - interruptedAt;
-    if (!stopping.signal.aborted) {
-      interruptedAt = performance.now();
-      stopping.abort(new Error("interrupted"));
-    } else if (since > SAME_KEY_MS) {
-      // The second time is meant: whatever still runs is left as it is, and goes on with the next command.
-      exit(INTERRUPTED);
-    }
-  };
+  const interrupt = interrupts({
+    now: () => performance.now(),
+    sameKeyMs: SAME_KEY_MS,
+    stop: () => stopping.abort(new Error("interrupted")),
+    // Whatever still runs is left as it is, and goes on with the next command.
+    end: () => exit(INTERRUPTED),
+  });
   process.on("SIGINT", interrupt);
   process.on("SIGTERM", interrupt);
 
@@ -136,6 +133,7 @@ export async function runProgram(): Promise<number> {
     const { verbose } = program.opts<GlobalOptions>();
     const stack = verbose && error instanceof Error ? error.stack : undefined;
     stderr.write(`error: ${stack ?? messageOf(error)}\n`);
+    if (error instanceof UsageError) for (const note of error.notes) stderr.write(`${note}\n`);
     const isUsage = error instanceof UsageError || error instanceof DefinitionError;
     const failed: ExitCode = isUsage ? 2 : 1;
     return failed;

@@ -23,6 +23,8 @@ const FILES: Readonly<Record<string, string>> = {
   "deploy.sh": "deploy.sh",
   "functions/gitcoin.ts": "functions/gitcoin.ts",
   "infra/environments.json": "template/environments.json",
+  // What a first compile writes: a project cannot be compiled before its packages are installed.
+  "infra/manifest.json": "template/manifest.json",
   "test/functions/gitcoin.test.ts": "test/functions/gitcoin.test.ts",
   "tsconfig.json": "template/tsconfig.json",
 };

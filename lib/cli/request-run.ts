@@ -39,7 +39,7 @@ export interface Request {
   readonly areOver?: (runs: readonly RunDocument[]) => boolean;
 }
 
-/** The run key tells the runs among all others. */
+/** The run key tells the runs among all others. That the request was refused is left to the caller to say. */
 export async function requestAndFollow(
   shell: Shell,
   bench: Workbench,
@@ -52,7 +52,7 @@ export async function requestAndFollow(
   const data = Buffer.from(JSON.stringify(body)).toString("base64");
   const messageId = await bench.publish(topic, { data, attributes: {} });
   const runKeys = [runKey, ...(request.with?.(runKey) ?? [])];
-  const follower = follow(shell, bench, from, { runKeys, messageId });
+  const follower = follow(shell, bench, from, { runKeys, messageId }, { tellsRefusal: true });
   try {
     await follower.untilEnded(request.areOver);
     // What follows from it, sensors for example, is for whoever runs on: this process, unless dev does the work.

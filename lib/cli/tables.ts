@@ -20,9 +20,13 @@ export interface TableOptions {
 
 /** Prints the table; the last column is cut where the terminal is too narrow for it. */
 export function printTable(shell: Shell, rows: readonly Row[], head?: readonly string[]): void {
-  const { paint, columns } = shell;
+  for (const line of fittingLines(shell, rows, head)) shell.print(line);
+}
+
+/** The lines that `printTable` prints: one for the head, if there is one, and one for each row. */
+export function fittingLines({ paint, columns }: Shell, rows: readonly Row[], head?: readonly string[]): string[] {
   const fitting = columns === undefined ? rows : fit(rows, head ?? [], columns);
-  for (const line of tableLines(fitting, { paint, ...(head === undefined ? {} : { head }) })) shell.print(line);
+  return tableLines(fitting, { paint, ...(head === undefined ? {} : { head }) });
 }
 
 const NARROWEST = 20;

@@ -23,6 +23,8 @@ export interface VerifiedSlot extends SlotVerdict {
   readonly job?: string;
   readonly committedAt?: number;
   readonly changedAt?: number;
+  /** The warehouse does not know the job any more: what was written within the slack after the commit is not seen. */
+  readonly byTime?: true;
 }
 
 /** So many documents are asked for at once. */
@@ -59,6 +61,9 @@ export async function verifyAsset(
     const facts: SlotFacts = {
       ...slot,
       changedAt,
+      ...(committed === undefined || changedAt === undefined || tables.endOf === undefined
+        ? {}
+        : { endedAt: (await tables.endOf(committed.jobId)) ?? "unknown" }),
       abandoned: await isAbandoned(store, slot, now),
       rows: changedAt === undefined ? await rowsOf(store, slot) : undefined,
     };
@@ -70,6 +75,7 @@ export async function verifyAsset(
         ? {}
         : { partition: committed.partition, run: committed.runId, job: committed.jobId, committedAt: committed.at }),
       ...(changedAt === undefined ? {} : { changedAt }),
+      ...(facts.endedAt === "unknown" ? { byTime: true } : {}),
     };
   }
 }

@@ -25,12 +25,17 @@ export interface TableLook {
   changes(table: TableRef): Promise<TableChanges | undefined>;
   /** By how much a change may be dated later than the commit that it belongs to. */
   readonly slackMs: number;
+  /** When the job of a publish ended, by the clock that dates changes; absent where that clock dates commits as well. */
+  endOf?(jobId: string): Promise<number | undefined>;
 }
 
 /** The clocks of BigQuery and of functions differ, and a table may say that it was changed a moment after its job ended. */
 export const BIGQUERY_SLACK_MS = 60_000;
 
 export type BenchOperations = Pick<Operations, "cancel" | "pause" | "resume" | "replayDeadLetter">;
+
+/** By the asset's key: it runs other code, or is not there yet. */
+export type Differing = ReadonlyMap<string, "changed" | "missing">;
 
 export interface Workbench {
   /** Whether others do the work: a running `sluice dev`, or a deployment. */
@@ -48,6 +53,8 @@ export interface Workbench {
   /** What the warehouse says of tables, by whomever they were changed. */
   readonly tables: TableLook;
   switchSensor(name: string, status: "running" | "stopped"): Promise<void>;
+  /** Of a deployment: assets that it does not run as they are defined here. Empty where that cannot be told. */
+  differing?(): Promise<Differing>;
   /** What people do about runs, assets and messages. What follows from it is done by `settle` at the latest. */
   readonly operations: BenchOperations;
   /** Resolves when nothing can be delivered now; what sleeps until later does not count. */

@@ -11,6 +11,9 @@ import { DefinitionError } from "./errors.ts";
 import type { SluiceEvent } from "./events.ts";
 import type { AssetGraph } from "./graph.ts";
 import type { Need } from "./needs.ts";
+import { nameIn } from "./option-rules.ts";
+import { checkOptions, is, isRecord, optional, text, texts } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { ResourceDefinition } from "./resources.ts";
 import { selectAssets } from "./selection.ts";
 import { didYouMean } from "./suggest.ts";
@@ -60,8 +63,22 @@ export interface AlertDefinition extends Branded<"alert"> {
   readonly needs: readonly Need[];
 }
 
+const OPTIONS: Shape<keyof AlertOptions> = {
+  name: optional(text),
+  description: optional(text),
+  on: texts,
+  assets: optional(text),
+  to: is(
+    "where it goes",
+    (value) => isRecord(value) && (value["kind"] === "webhook" || value["kind"] === "topic"),
+    'use webhook({ url: secret("…") }) or pubsubTopic("…")',
+  ),
+  quiet: optional(text),
+};
+
 /** Defines an alert. Throws `DefinitionError` for a bad name, kind of event or duration. */
 export function alert(options: AlertOptions): AlertDefinition {
+  checkOptions(nameIn("alert", options), options, OPTIONS);
   const { name, on, to, quiet = "1h", description, assets } = options;
   if (name !== undefined) checkName(name, "alert");
   const who = `the alert${name === undefined ? "" : ` ${name}`}`;
@@ -100,6 +117,10 @@ export function webhook(options: {
   /** What the receiver takes: Sluice's own JSON, or a message of Slack or Discord. Default `json`. */
   readonly format?: WebhookFormat;
 }): AlertTarget {
+  checkOptions("webhook", options, {
+    url: is("a secret", isRecord, 'write url: secret("slack_url")'),
+    format: optional(text),
+  });
   const { url, format = "json" } = options;
   if (!FORMATS.includes(format))
     throw new DefinitionError(`a webhook has no format ${JSON.stringify(format)}`, {

@@ -6,6 +6,8 @@ import type { AssetKey } from "./asset-key.ts";
 import { DefinitionError } from "./errors.ts";
 import { readerNeeds, storeOf } from "./io-manager.ts";
 import type { Need } from "./needs.ts";
+import { mapping } from "./option-rules.ts";
+import { checkOptions } from "./options.ts";
 import type { PartitionMapping } from "./partition-mapping.ts";
 import { originOf } from "./previous-keys.ts";
 import type { ResourceMap } from "./resources.ts";
@@ -21,6 +23,7 @@ export interface Dependency<A extends AssetLike = AssetLike> {
 
 /** `deps: [dependsOn(scores, { kind: "offset", by: -6, through: 0 })]`: the last seven windows of scores. */
 export function dependsOn<A extends AssetLike>(asset: A, partitions: PartitionMapping): Dependency<A> {
+  checkOptions("dependsOn", { partitions }, { partitions: mapping });
   return { asset, partitions };
 }
 

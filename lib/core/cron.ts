@@ -1,5 +1,6 @@
 /** When a cron line ticks. */
 import { Cron } from "croner";
+import { IANAZone } from "luxon";
 import { DefinitionError, messageOf } from "./errors.ts";
 
 export interface CronLine {
@@ -33,11 +34,18 @@ function ask<T>(cron: string, timeZone: string, question: (line: CronLine) => T)
   try {
     return question(cronLine(cron, timeZone));
   } catch (error) {
-    throw new DefinitionError(
-      `the cron line ${JSON.stringify(cron)} in ${timeZone} cannot be read: ${messageOf(error)}`,
-      {
-        remedy: "write five fields such as 0 6 * * *, and a zone such as Europe/Berlin",
-      },
-    );
+    if (!IANAZone.isValidZone(timeZone)) {
+      throw new DefinitionError(`the time zone ${JSON.stringify(timeZone)} is not known`, {
+        remedy: "write an IANA name such as Europe/Berlin, or UTC",
+        cause: error,
+      });
+    }
+    const why = messageOf(error)
+      .replace(/^CronPattern: /, "")
+      .replace(/\.$/, "");
+    throw new DefinitionError(`the cron line ${JSON.stringify(cron)} cannot be read: ${why}`, {
+      remedy: "write five fields such as 0 6 * * *",
+      cause: error,
+    });
   }
 }

@@ -7,6 +7,9 @@ import type { Log, ResourceClients, ResourceMap } from "./definition.ts";
 import { DefinitionError } from "./errors.ts";
 import type { Metadata } from "./events.ts";
 import type { Need } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, code, list, oneOf, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { PlainRow } from "./row-encode.ts";
 import type { Column } from "./table.ts";
 
@@ -80,6 +83,18 @@ export interface CustomIoManager {
   readonly remove?: (context: VersionContext, handle: unknown, resources: unknown) => Promise<void>;
 }
 
+const OPTIONS: Shape<keyof IoManagerOptions<unknown, ResourceMap> | "kind"> = {
+  // Of another one that is spread into the options, to be wrapped.
+  kind: optional(oneOf(["custom"])),
+  name: optional(text),
+  needs: optional(list(rules.need, "needs")),
+  resources: rules.hands.resources,
+  onInvalidRow: rules.invalidRow,
+  write: code,
+  read: code,
+  remove: optional(code),
+};
+
 /**
  * An I/O manager of the author's own, for an asset's `ioManager`. The rows are checked by the asset's schema before `write` gets
  * them, and by it again on their way to whoever has the asset as an input. There is no table: the warehouse's SQL cannot refer
@@ -88,6 +103,7 @@ export interface CustomIoManager {
 export function ioManager<H, const R extends ResourceMap = Record<never, never>>(
   options: IoManagerOptions<H, R>,
 ): CustomIoManager {
+  checkOptions("ioManager", options, OPTIONS);
   const { name = "custom", onInvalidRow = "fail", needs = [], resources = {} } = options;
   if (!/^[a-z][a-z0-9-]{0,62}$/.test(name) || name === PARQUET_FILES) {
     throw new DefinitionError(`${JSON.stringify(name)} cannot be the name of an I/O manager`, {

@@ -6,6 +6,8 @@ import type { JobDefinition } from "./job.ts";
 import type { SensorDefinition } from "./sensor.ts";
 
 export interface AssetFactoryResponse {
+  /** The one asset that the response is about, for those who depend on it. It counts whether `assets` has it or not. */
+  readonly asset?: AssetDefinition | undefined;
   readonly assets: readonly AssetDefinition[];
   readonly sensors?: readonly SensorDefinition[];
   readonly jobs?: readonly JobDefinition[];
@@ -13,10 +15,13 @@ export interface AssetFactoryResponse {
   readonly alerts?: readonly AlertDefinition[];
 }
 
+/** The parts of responses, each there. */
+export type ResponseParts = Required<Omit<AssetFactoryResponse, "asset">>;
+
 /** One response with the parts of all; the same object counts once. */
-export function combineResponses(...responses: readonly AssetFactoryResponse[]): Required<AssetFactoryResponse> {
+export function combineResponses(...responses: readonly AssetFactoryResponse[]): ResponseParts {
   return {
-    assets: unique(responses.flatMap((response) => response.assets)),
+    assets: unique(responses.flatMap(({ asset, assets }) => (asset === undefined ? assets : [...assets, asset]))),
     sensors: unique(responses.flatMap((response) => response.sensors ?? [])),
     jobs: unique(responses.flatMap((response) => response.jobs ?? [])),
     checks: unique(responses.flatMap((response) => response.checks ?? [])),
@@ -32,7 +37,7 @@ export function combineResponses(...responses: readonly AssetFactoryResponse[]):
 export function filterResponse(
   response: AssetFactoryResponse,
   keep: (asset: AssetDefinition) => boolean,
-): Required<AssetFactoryResponse> {
+): ResponseParts {
   const all = combineResponses(response);
   const gone = new Set(all.assets.filter((asset) => !keep(asset)).map((asset) => asset.key));
   const sensors = all.sensors.filter(

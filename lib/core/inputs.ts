@@ -166,6 +166,7 @@ export function uriOf({ bucket, name }: Pick<InputObject, "bucket" | "name">): s
 }
 
 function sortByName<T extends InputObject>(objects: readonly T[]): T[] {
+  if (objects.length < 2) return [...objects];
   return objects
     .map((object) => ({ object, uri: uriOf(object) }))
     .sort((a, b) => (a.uri < b.uri ? -1 : a.uri > b.uri ? 1 : 0))

@@ -20,6 +20,9 @@ import type { BigqueryTable } from "./io-manager.ts";
 import { job } from "./job.ts";
 import type { JobDefinition } from "./job.ts";
 import type { Need } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, fields, optional, record, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
 import type { ResourceClients, ResourceMap } from "./resources.ts";
 
@@ -119,6 +122,23 @@ export interface MultiWish {
   readonly config?: Readonly<Record<string, unknown>> | undefined;
 }
 
+const OUTPUT: Shape<keyof OutputOptions<Schema>> = {
+  ...rules.about,
+  automation: rules.work.automation,
+  schema: rules.zodObject,
+  ioManager: rules.tableManager,
+};
+const OPTIONS: Shape<keyof MultiAssetOptions<Schemas, ResourceMap, Config, Partitions, InputMap>> = {
+  ...rules.work,
+  ...rules.hands,
+  name: text,
+  description: optional(text),
+  freshness: rules.about.freshness,
+  group: rules.about.group,
+  owners: rules.about.owners,
+  assets: record(fields(OUTPUT), "outputs"),
+};
+
 /**
  * Defines assets that are made together. Its result is a factory response: the assets, and a job of the given name that
  * makes a selection of them by calling the code once. Throws `DefinitionError` as `asset` does.
@@ -130,6 +150,7 @@ export function multiAsset<
   P extends Partitions = undefined,
   const I extends InputMap = None,
 >(options: MultiAssetOptions<A, R, C, P, I>): MultiAsset<A, R, C, P, I> {
+  checkOptions(rules.nameIn("multi-asset", options), options, OPTIONS);
   const { name, assets, description, materialize, ...shared } = options;
   checkName(name, "multi-asset");
   // The mapped type above, seen without its names.

@@ -1,9 +1,12 @@
 /** The I/O manager that keeps an asset's rows as Parquet files in a bucket. Its code is the runtime's; this is the data. */
 import type { AssetKey } from "./asset-key.ts";
 import { PARQUET_FILES } from "./custom-io-manager.ts";
-import { DefinitionError } from "./errors.ts";
+import { DefinitionError, within } from "./errors.ts";
 import { shortHash } from "./hash.ts";
 import type { Need, ObjectLocation } from "./needs.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, number, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import { parseLocation } from "./resources.ts";
 
 export interface ParquetFilesOptions {
@@ -26,12 +29,19 @@ export interface ParquetFiles {
 const MIB = 1 << 20;
 const MAX_PART = 1024 * MIB;
 
+const OPTIONS: Shape<keyof ParquetFilesOptions> = {
+  location: text,
+  partBytes: optional(number),
+  onInvalidRow: rules.invalidRow,
+};
+
 /**
  * Rows as Parquet files in a bucket, without a warehouse. Each materialization writes files of its own, and readers see them
  * from its commit on; those of the version before are deleted then. Throws `DefinitionError`.
  */
 export function parquetFiles(options: ParquetFilesOptions): ParquetFiles {
-  const { bucket, prefix } = parseLocation(options.location);
+  checkOptions("parquetFiles", options, OPTIONS);
+  const { bucket, prefix } = within("parquetFiles.location", () => parseLocation(options.location));
   const { partBytes = 32 * MIB, onInvalidRow = "fail" } = options;
   const folder = prefix.replace(/\/$/, "");
   if (folder !== "" && !/^[\w.=-]+(?:\/[\w.=-]+)*$/.test(folder)) {

@@ -8,6 +8,9 @@ import type { Branded } from "./definition.ts";
 import type { Decision, PartitionDocument, Ref, RunDocument } from "./documents.ts";
 import { decided, put, ref } from "./documents.ts";
 import { DefinitionError } from "./errors.ts";
+import { nameIn } from "./option-rules.ts";
+import { checkOptions, number, optional, text } from "./options.ts";
+import type { Shape } from "./options.ts";
 import { partitionRef, putDue } from "./run-identity.ts";
 
 export interface PoolOptions {
@@ -22,8 +25,11 @@ export interface PoolDefinition extends Branded<"pool">, PoolOptions {}
 
 const MAX_LIMIT = 100;
 
+const OPTIONS: Shape<keyof PoolOptions> = { name: text, limit: number, description: optional(text) };
+
 /** Defines a pool; assets and jobs name it as their `pool`. Throws `DefinitionError` for a bad name or limit. */
 export function pool(options: PoolOptions): PoolDefinition {
+  checkOptions(nameIn("pool", options), options, OPTIONS);
   const { name, limit } = options;
   checkName(name, "pool");
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_LIMIT)

@@ -4,10 +4,14 @@ import { defineAsset } from "./asset.ts";
 import type { AssetDefinition, CommonOptions, MaterializeContext, MaterializeResult, TypedAsset } from "./asset.ts";
 import { assetKey } from "./asset-key.ts";
 import type { AssetKey } from "./asset-key.ts";
+import { columnNamed } from "./column-named.ts";
 import { columnsOf } from "./columns.ts";
-import { DefinitionError } from "./errors.ts";
+import { DefinitionError, PermanentError, within } from "./errors.ts";
 import { timePartitioningType } from "./interval.ts";
-import { checkClustering, checkPartitioning, columnNamed } from "./io-manager.ts";
+import { checkClustering, checkPartitioning } from "./io-manager.ts";
+import * as rules from "./option-rules.ts";
+import { checkOptions, number, oneOf, optional, text, texts } from "./options.ts";
+import type { Shape } from "./options.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
 import { checkPlaceholder } from "./placeholders.ts";
 import { originOf, previousKeysOf } from "./previous-keys.ts";
@@ -54,6 +58,19 @@ export interface SqlAssetOptions<S extends Schema, C extends z.ZodObject | undef
   readonly schemaChange?: "extend" | "fail";
 }
 
+const OPTIONS: Shape<keyof SqlAssetOptions<Schema, z.ZodObject | undefined, Partitions>> = {
+  ...rules.about,
+  ...rules.work,
+  sql: rules.statement,
+  schema: optional(rules.zodObject),
+  target: optional(rules.table),
+  materialization: optional(rules.materialization),
+  partitionBy: optional(text),
+  clusterBy: optional(texts),
+  schemaChange: optional(oneOf(["extend", "fail"])),
+  maximumBytesBilled: optional(number),
+};
+
 /**
  * An asset by its SQL. Each run makes a staging table of the statement's rows, checks it and publishes it atomically, exactly
  * once. Throws `DefinitionError` for a table, column or placeholder that cannot be, and for an impossible materialization.
@@ -63,9 +80,17 @@ export function sqlAsset<
   C extends z.ZodObject | undefined = undefined,
   P extends Partitions = undefined,
 >(options: SqlAssetOptions<S, C, P>): TypedAsset<S, None, C, P, None> {
-  const { key: named, sql: statement, materialization, target, partitionBy, clusterBy, ...rest } = options;
+  checkOptions(rules.assetName(options), options, OPTIONS);
+  const key = assetKey(options.key);
+  return within(key, () => definitionOf(key, options));
+}
+
+function definitionOf<S extends Schema, C extends z.ZodObject | undefined, P extends Partitions>(
+  key: AssetKey,
+  options: SqlAssetOptions<S, C, P>,
+): AssetDefinition<S> {
+  const { sql: statement, materialization, target, partitionBy, clusterBy, ...rest } = options;
   const { schemaChange, maximumBytesBilled, deps = [], ...common } = rest;
-  const key = assetKey(named);
   const { partitions, schema, config } = options;
   checkValues(statement, partitions, config);
   const columns = schema === undefined ? undefined : columnsOf(schema);
@@ -195,7 +220,7 @@ async function stage(
       remedy: "try it with sluice materialize",
     });
   if (publish === "view") {
-    await client.run(sql`CREATE OR REPLACE VIEW ${target} AS ${statement}`);
+    await placed(client.run(sql`CREATE OR REPLACE VIEW ${target} AS\n${statement}`));
     return {};
   }
   let by = sql``;
@@ -206,8 +231,23 @@ async function stage(
     by = sql` PARTITION BY ${partitionExpression(column, type, found)}`;
   }
   if (clustering !== undefined) by = sql`${by} CLUSTER BY ${commas(clustering)}`;
-  const { bytesBilled } = await client.run(sql`CREATE OR REPLACE TABLE ${target}${by} AS ${statement}`);
+  const { bytesBilled } = await placed(client.run(sql`CREATE OR REPLACE TABLE ${target}${by} AS\n${statement}`));
   return { metadata: { bytesBilled } };
+}
+
+/** The author's statement begins a line of its own, so that places which the warehouse names are one line too far, and no column. */
+async function placed<T>(job: Promise<T>): Promise<T> {
+  try {
+    return await job;
+  } catch (error) {
+    if (!(error instanceof PermanentError)) throw error;
+    const message = error.message.replace(
+      /^(line )(\d+)(?=, column \d)|( at \[)(\d+)(?=:\d+\])/g,
+      (_, engine?: string, there?: string, bigquery?: string, here?: string) =>
+        `${engine ?? bigquery ?? ""}${Math.max(1, Number(there ?? here) - 1)}`,
+    );
+    throw new PermanentError(message, { code: error.code, cause: error });
+  }
 }
 
 /** As BigQuery writes it. A column that is not there, or of no such type, is for the warehouse to name. */

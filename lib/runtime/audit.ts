@@ -80,7 +80,11 @@ async function evaluate(execution: Execution, staged: Staged, check: InlineCheck
     samples.push(JSON.stringify(row).slice(0, 200));
     if (samples.length === SAMPLES) break;
   }
-  return { passed: false, message: `${count} rows, such as ${samples.join(", ")}`, metadata: { rows: count, samples } };
+  return {
+    passed: false,
+    message: `${rowsText(count)}, such as ${samples.join(", ")}`,
+    metadata: { rows: count, samples },
+  };
 }
 
 function queryOf(
@@ -113,6 +117,10 @@ async function rowsIn(execution: Execution, staged: Staged, check: string): Prom
   return 0;
 }
 
+function rowsText(count: number): string {
+  return count === 1 ? "1 row" : `${count} rows`;
+}
+
 function rowCount({ min, max }: Extract<CheckRule, { kind: "row-count" }>, rows: number): Verdict {
   const passed = rows >= (min ?? 0) && rows <= (max ?? Infinity);
   const bounds = [min === undefined ? "" : `at least ${min}`, max === undefined ? "" : `at most ${max}`].filter(
@@ -121,6 +129,6 @@ function rowCount({ min, max }: Extract<CheckRule, { kind: "row-count" }>, rows:
   return {
     passed,
     metadata: { rows },
-    ...(passed ? {} : { message: `${rows} rows, expected ${bounds.join(" and ")}` }),
+    ...(passed ? {} : { message: `${rowsText(rows)}, expected ${bounds.join(" and ")}` }),
   };
 }

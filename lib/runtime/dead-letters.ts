@@ -56,7 +56,7 @@ export async function replayDeadLetter(services: OperationServices, deadLetter: 
     return { kind: "replayed-before", topic: before.topic, messageId: before.messageId };
   const event = await find(services, "message.dead-lettered", deadLetter);
   if (event?.type !== "message.dead-lettered")
-    return { kind: "refused", reason: `there is no dead letter ${deadLetter}: see sluice dead-letters` };
+    return { kind: "refused", reason: "there is no such dead letter: see `sluice dead-letters`" };
   const { topic, attributes, messageId: original, publishedAt } = event;
   const problem = replayProblem(event, new Set(subscriptionsOf(definitions()).map((plan) => plan.topic)));
   if (problem !== undefined || topic === undefined) return { kind: "refused", reason: problem ?? "" };

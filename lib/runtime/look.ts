@@ -12,6 +12,7 @@ import type { Window } from "../core/interval.ts";
 import type { ObjectStore } from "../ports/object-store.ts";
 import type { Execution } from "./execution.ts";
 import { EndRun, Park } from "./interruptions.ts";
+import type { Services } from "./services.ts";
 
 /** An object that is being replaced may be absent for a moment, so absence is believed only when it lasts. */
 const ABSENCE_MS = 1_000;
@@ -97,10 +98,12 @@ async function listInterval(objects: ObjectStore, matcher: ObjectMatcher, window
 }
 
 /** The newest interval that has an object in the asset's bucket, if it is loaded from objects and there is any. */
-export async function newestInterval(asset: AssetDefinition, objects: ObjectStore): Promise<string | undefined> {
-  const { source } = asset;
+export async function newestInterval(
+  { definitions, objects }: Pick<Services, "definitions" | "objects">,
+  { key, source }: AssetDefinition,
+): Promise<string | undefined> {
   if (source === undefined) return undefined;
-  const { pattern } = compileObjectSource(source);
+  const { pattern } = matcherOf(definitions(), key, source);
   let newest: string | undefined;
   for await (const object of objects.list(source.bucket, { prefix: pattern.literalPrefix })) {
     const match = pattern.match(object.name);

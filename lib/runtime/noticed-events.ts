@@ -21,22 +21,29 @@ export interface NoticedOptions {
 
 /** The same store. What nobody asks to be told of costs no call and no write more. */
 export function noticedEvents(store: EventStore, { clock, definitions, notices }: NoticedOptions): EventStore {
-  const noticesIn = (events: readonly SluiceEvent[]): Write[] =>
-    events.flatMap((event) => {
+  const noticesIn = (events: readonly SluiceEvent[]): Write[] => {
+    const writes: Write[] = [];
+    for (const event of events) {
       const found = noticeOf(event);
-      return found !== undefined && isWanted(found.on) ? [putNotice(found.notice, clock.now())] : [];
-    });
+      if (found !== undefined && isWanted(found.on)) writes.push(putNotice(found.notice, clock.now()));
+    }
+    return writes;
+  };
   const isWanted = (on: AlertOn): boolean =>
     notices.includes(on) || [...definitions().alerts.values()].some((alert) => alert.on.includes(on));
   const withDeadlines = <T>(decision: Decision<T>): Decision<T> => {
-    const added = [...noticesIn(decision.events), ...decision.writes.flatMap(freshnessAfter)];
+    const added = noticesIn(decision.events);
+    for (const write of decision.writes) {
+      const deadline = freshnessAfter(write);
+      if (deadline !== undefined) added.push(deadline);
+    }
     return added.length === 0 ? decision : { ...decision, writes: [...decision.writes, ...added] };
   };
   /** The asset's newest data is another: whoever was late may be no longer, and the next deadline is a later one. */
-  const freshnessAfter = (write: Write): readonly Write[] => {
-    if (!("put" in write) || write.put.kind !== "asset") return [];
+  const freshnessAfter = (write: Write): Write | undefined => {
+    if (!("put" in write) || write.put.kind !== "asset") return undefined;
     const asset = definitions().assets.get(write.put.id);
-    return asset?.freshness === undefined ? [] : [putFreshnessDue(freshnessId(asset), clock.now())];
+    return asset?.freshness === undefined ? undefined : putFreshnessDue(freshnessId(asset), clock.now());
   };
   return {
     ...store,

@@ -26,6 +26,7 @@ import { didYouMean } from "../core/suggest.ts";
 import { adoptFor } from "./adopt.ts";
 import { receiveBackfill } from "./backfill.ts";
 import { followUpstream } from "./follow-upstream.ts";
+import { configRefusal } from "./config.ts";
 import { receiveDeadLetter } from "./dead-letters.ts";
 import { readEnvelope, readRaw } from "./envelope.ts";
 import type { Delivery, Incoming } from "./envelope.ts";
@@ -102,6 +103,7 @@ async function dispatch(services: Services, consumer: Receiver, delivery: Delive
         });
       }
       const request = await assetRequest(services, asset, delivery);
+      refuseConfig(asset, request, asset.key);
       const identity = identify("asset", asset.key, request, originOf(asset));
       if (!(await adoptFor(services, asset))) return askLater(services, identity, request, delivery);
       return runAssetAs(services, identity, request, asset, delivery.sentAt);
@@ -114,12 +116,8 @@ async function dispatch(services: Services, consumer: Receiver, delivery: Delive
       if (body.partition !== undefined)
         throw new Refused(`the job ${job.name} has no partitions: leave the partition out`);
       const request = settleRequest(body, "", delivery);
-      const parsed = job.config?.safeParse(request.config ?? {});
-      if (parsed?.success === false)
-        throw new Refused(
-          `the config is not what ${job.name} takes: ${issueOf(parsed.error, Object.keys(job.config?.shape ?? {}))}`,
-        );
-      const refusal = refusalOf(job, parsed?.data);
+      refuseConfig(job, request, job.name);
+      const refusal = refusalOf(job, request.config);
       if (refusal !== undefined) throw new Refused(`${job.name}: ${refusal}`);
       const identity = identify("job", job.name, request);
       if (!(await adoptFor(services, ...assetsOf(definitions, job))))
@@ -137,6 +135,12 @@ async function dispatch(services: Services, consumer: Receiver, delivery: Delive
       return execute(services, identity, request.request, {}, (execution) => runSensor(execution, sensor));
     }
   }
+}
+
+/** What would only fail is not begun. */
+function refuseConfig(definition: Parameters<typeof configRefusal>[0], request: RunRequest, who: string): void {
+  const refusal = configRefusal(definition, request, who);
+  if (refusal !== undefined) throw new Refused(refusal);
 }
 
 /** News that was published before its asset was renamed is news of the asset. */
@@ -224,7 +228,7 @@ async function latestFor(
   body: RequestBody,
   delivery: Delivery,
 ): Promise<string | undefined> {
-  const newest = body.cause?.kind === "schedule" ? undefined : await newestInterval(asset, services.objects);
+  const newest = body.cause?.kind === "schedule" ? undefined : await newestInterval(services, asset);
   return newest ?? latestPartition(asset.partitions, delivery.publishedAt)?.key;
 }
 

@@ -111,7 +111,9 @@ function bigqueryClient(
     const spec = { kind: "query", sql, parameters } as const;
     return confined(
       execution,
-      staging !== undefined && sql.includes(quoteTable(staging.table)) ? { ...spec, writes: [staging.table] } : spec,
+      staging !== undefined && sql.includes(quoteTable(staging.table))
+        ? { ...spec, writes: [staging.table], expiresAt: stagedUntil(execution) }
+        : spec,
     );
   }
 
@@ -143,7 +145,7 @@ function bigqueryClient(
             ...spec,
             ...(request.options === undefined ? {} : { options: request.options }),
             ...(request.schema === undefined ? {} : { schema: request.schema }),
-            expiresAt: execution.services.clock.now() + execution.services.settings.stagingTtlMs,
+            expiresAt: stagedUntil(execution),
           },
           usable: isStaged(destination),
         }),
@@ -170,6 +172,11 @@ function bigqueryClient(
     // What is refused here, and there, comes by the promise.
     dryRun: async (statement: SqlTemplate) => warehouse.dryRun(specOf(statement)),
   };
+}
+
+/** When what is staged now goes by itself, should nobody put it away. */
+function stagedUntil({ services: { clock, settings } }: Execution): number {
+  return clock.now() + settings.stagingTtlMs;
 }
 
 /** The warehouse says what is wrong with which file; what to do about it is for us to say. */

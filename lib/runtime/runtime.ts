@@ -18,6 +18,7 @@ import { sweepBuckets } from "./sweep-buckets.ts";
 import { sweepNews } from "./sweep-news.ts";
 import { sweepStaged } from "./sweep-staged.ts";
 import { sweepStore } from "./sweep-store.ts";
+import { sweepTables } from "./sweep-tables.ts";
 
 export interface Runtime {
   /** Resolves when the message may be acknowledged; rejects when it should be delivered again. */
@@ -84,6 +85,7 @@ export function createRuntime(options: RuntimeOptions): Runtime {
       const announced = await sweepBuckets(services);
       const asked = await sweepNews(services);
       await sweepStaged(services);
+      await sweepTables(services);
       await sweepStore(services);
       return announced + asked;
     },

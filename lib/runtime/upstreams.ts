@@ -75,7 +75,9 @@ export async function readFacts(
     now,
     newest: asset.partitions?.kind === "static" || latest === partition,
     upstreams,
-    ...(own?.head === undefined ? {} : { madeAt: own.head.at }),
+    ...(own?.head === undefined
+      ? {}
+      : { madeAt: own.head.at, madeBy: { run: own.head.runId, version: own.head.materializationId } }),
     ...(tick === undefined ? {} : { tick }),
   };
 }
@@ -102,7 +104,9 @@ async function partitionFact(
     asset: upstream.key,
     origin,
     partition,
-    ...(document?.head === undefined ? {} : { version: document.head.materializationId, at: document.head.at }),
+    ...(document?.head === undefined
+      ? {}
+      : { version: document.head.materializationId, at: document.head.at, run: document.head.runId }),
     ...blockOf(document),
     ...(consumed === undefined ? {} : { consumed }),
   };
@@ -152,6 +156,7 @@ async function wholeFact(
             others.map(({ materializationId }) => materializationId),
           ),
           at: Math.max(last.at, ...others.map(({ at }) => at)),
+          ...(last.run === undefined ? {} : { run: last.run }),
         }),
     ...blockOf(shown),
     ...(consumed === undefined ? {} : { consumed }),

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { BaseContext, Log } from "../core/definition.ts";
 import { PermanentError } from "../core/errors.ts";
 import type { Metadata } from "../core/events.ts";
+import { faultText, readConfig } from "../core/read-config.ts";
 
 /** A line that the code has written into its log. */
 export interface LogLine {
@@ -58,12 +59,9 @@ export function surroundings({ requestedAt = 0, signal }: Common): {
 /** The config as the schema reads it. Throws `PermanentError` (`bad-config`) as a run would; `of` says whose it is. */
 export function parsedConfig(schema: z.ZodObject | undefined, given: unknown, of = "the config"): unknown {
   if (schema === undefined) return given ?? {};
-  const parsed = schema.safeParse(given ?? {});
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new PermanentError(`${of} does not fit: ${issue?.path.join(".") ?? ""} ${issue?.message ?? ""}`, {
-    code: "bad-config",
-  });
+  const { data, faults } = readConfig(schema, given ?? {});
+  if (faults === undefined) return data;
+  throw new PermanentError(`${of} does not fit: ${faultText(faults)}`, { code: "bad-config" });
 }
 
 /** What is given as an array can be read again, as a run's rows can. */

@@ -303,6 +303,23 @@ describe("sluice", () => {
     assert.equal(last?.status, "succeeded");
   });
 
+  test("a config that the asset does not take starts no run", async () => {
+    project.write(
+      "functions/configured.ts",
+      `import { asset } from "sluice"; import { z } from "zod";
+       const config = z.object({ archive: z.string().default("x"), pages: z.int().optional() });
+       export const configured = asset({ key: "demo/configured", config, async materialize() {} });`,
+    );
+    const given = '{"arhive":"y","pages":"3"}';
+    const { code, stdout, stderr } = await sluice("materialize", "demo/configured", "--config", given);
+    assert.deepEqual([code, stdout], [2, ""]);
+    assert.equal(
+      stderr,
+      'error: the config is not what demo/configured takes: arhive: unknown field "arhive" (did you mean "archive"?); pages: expected number, got "3"\n',
+    );
+    assert.deepEqual(await json("runs", "--asset", "demo/configured"), []);
+  });
+
   test("problems of the definitions are listed with their places, and hide nothing else", async () => {
     project.write("functions/broken.ts", "export const x = ;");
     project.write(
@@ -312,11 +329,16 @@ describe("sluice", () => {
     const { code, stdout, stderr } = await sluice("list");
     assert.equal(code, 1);
     assert.match(stdout, /^demo\/report /m);
-    assert.match(stderr, /^functions\/broken\.ts: /m);
+    assert.match(stderr, /^functions\/broken\.ts:1:18: Expression expected$/m);
     assert.match(
       stderr,
       /^functions\/scores\.ts scores: asset demo\/scores is defined here and in functions\/circle\.ts a/m,
     );
     assert.equal((await sluice("materialize", "demo/report")).code, 0, "an asset that is well goes on");
+    for (const command of ["materialize", "why", "report"]) {
+      const missed = await sluice(command, "demo/broken");
+      assert.equal(missed.code, 2, command);
+      assert.match(missed.stderr, /^error: no asset is called "demo\/broken".*\nfunctions\/broken\.ts:1:18: /, command);
+    }
   });
 });

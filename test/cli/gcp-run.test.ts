@@ -90,7 +90,7 @@ async function run(spec: JobSpec): Promise<void> {
   });
   const id = `somebody-${systemRandom().id()}`;
   await warehouse.submit(id, spec, {});
-  const { state, error } = await warehouse.wait(id, { timeoutMs: 20_000 });
+  const { state, error } = await warehouse.wait(id, { timeoutMs: 240_000 });
   assert.equal(state, "succeeded", error?.message);
 }
 

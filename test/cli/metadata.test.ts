@@ -22,6 +22,13 @@ test("short values stand on their line, Markdown and tables below theirs", () =>
     ]),
     empty: meta.table([]),
     wrong: { $kind: "link", url: "javascript:alert(1)", label: "x" },
+    discardSamples: [
+      { row: 2, reason: "r".repeat(100) },
+      { row: 7, reason: "score: expected number", values: { id: "b" } },
+    ],
+    deleted: ["gs://a/b", "gs://a/c"],
+    kept: [],
+    nested: [[1], { a: 1 }],
   };
   assert.deepEqual(metadataLines(metadata, none), [
     "rows  5",
@@ -40,8 +47,17 @@ test("short values stand on their line, Markdown and tables below theirs", () =>
     "empty",
     "  no rows",
     'wrong  {"$kind":"link","url":"javascript:alert(1)","label":"x"}',
+    "discardSamples",
+    `  row  reason${" ".repeat(96)}values`,
+    `  2    ${"r".repeat(100)}`,
+    `  7    score: expected number${" ".repeat(80)}{"id":"b"}`,
+    "deleted  gs://a/b, gs://a/c",
+    "kept  none",
+    'nested  [[1],{"a":1}]',
   ]);
-  const { rows, long, table, link } = metadata;
+  const { rows, long, table, link, discardSamples } = metadata;
+  assert.equal(metadataText({ discardSamples }), " discardSamples=table of 2 rows");
+  assert.deepEqual(longMetadata({ discardSamples, rows }), { discardSamples });
   assert.equal(
     metadataText({ rows, link, long, table }),
     " rows=5 link=the report <https://example.org/a> long=# Title… table=table of 2 rows",
@@ -67,7 +83,7 @@ import { asset, assetCheck, bigqueryTable, meta } from "sluice";
 import { z } from "zod";
 export const scores = asset({
   key: "demo/scores",
-  schema: z.object({ id: z.string(), score: z.number().optional() }),
+  schema: z.object({ id: z.string(), score: z.number().optional(), place: z.object({ city: z.string() }).optional() }),
   ioManager: bigqueryTable(),
   *materialize({ row, metadata }) {
     metadata({ source: meta.link("https://example.org/drop", "the drop"), notes: meta.markdown("# Notes\\n\\nnone") });
@@ -101,7 +117,11 @@ describe("sluice shows metadata and checks", () => {
   test("show: rows, columns, what checks said last, and every kind of metadata", async () => {
     const { stdout } = await project.sluice("show", "demo/scores");
     assert.match(stdout, /filled +code looks at the rows +warn +failed at [\d: -]+ UTC: 1 without a score/);
-    assert.match(stdout, /Columns of 2 rows\nid +STRING +REQUIRED\nscore +FLOAT64\n/);
+    assert.match(
+      stdout,
+      /Columns of 2 rows\nid +STRING +REQUIRED\nscore +FLOAT64\nplace +STRUCT\nplace\.city +STRING +REQUIRED\n/,
+    );
+    assert.equal(stdout.match(/^run-jobs/gm)?.length, 1, stdout);
     assert.match(
       stdout,
       /\nMetadata\nsource {2}the drop <https:\/\/example.org\/drop>\nnotes\n {2}# Notes\n\n {2}none\n/,

@@ -22,8 +22,14 @@ test("any other schedule stands for its tick, so that each tick runs, and a doub
 });
 
 test("a cron line is read when it is defined", () => {
-  assert.throws(() => onSchedule("61 * * * *"), /cron line "61 \* \* \* \*" in UTC cannot be read/);
-  assert.throws(() => onCron("0 6 * * *", "Europe/Berlim"), /Europe\/Berlim/);
+  assert.throws(() => onSchedule("61 * * * *"), {
+    message: 'the cron line "61 * * * *" cannot be read: Invalid value for minute: 61',
+    remedy: "write five fields such as 0 6 * * *",
+  });
+  assert.throws(() => onCron("0 6 * * *", "Europe/Berlim"), {
+    message: 'the time zone "Europe/Berlim" is not known',
+    remedy: "write an IANA name such as Europe/Berlin, or UTC",
+  });
   assert.equal(followsUpstreams(eager()), true);
   assert.equal(followsUpstreams(onInterval("daily")), false);
 });

@@ -385,7 +385,7 @@ test("what a policy cannot be is said with the way out", () => {
     [{ within: "soon" }, undefined, /"soon" is not a duration/],
     [{ within: "0s" }, undefined, /within no time at all/],
     [{ by: "9 o'clock" }, undefined, /no line of five fields/],
-    [{ by: "0 9 * * *", timeZone: "Mars/North" }, undefined, /cannot be read/],
+    [{ by: "0 9 * * *", timeZone: "Mars/North" }, undefined, /the time zone "Mars\/North" is not known/],
     [{ by: "0 0 30 2 *" }, undefined, /never comes/],
     [{ by: "0 9 * * *", lowerBound: "2h" }, daily(), /leave lowerBound out/],
     [{ within: "1h" }, staticPartitions(["a", "b"]), /use time partitions, or none/],

@@ -165,7 +165,7 @@ test("a typo in a column is a type error where there is a schema", () => {
   // @ts-expect-error: the schema has no such column
   assert.throws(() => sqlAsset({ key, sql: one, schema, clusterBy: ["peple"] }));
   // @ts-expect-error: a sqlAsset has no code
-  sqlAsset({ key, sql: one, materialize: async () => undefined });
+  assert.throws(() => sqlAsset({ key, sql: one, materialize: async () => undefined }), /unknown option "materialize"/);
 });
 
 test("it does not run in memory, and says so", async () => {

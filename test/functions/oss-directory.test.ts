@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { tarballFiles } from "../../functions/_tarball.ts";
 import { ossDirectory, repositories } from "../../functions/oss-directory.ts";
 import { archiveServer, tarballOf } from "../support/archive-server.ts";
 import type { ArchiveServer } from "../support/archive-server.ts";
@@ -116,6 +117,16 @@ describe("the oss-directory", () => {
       });
     });
   }
+
+  test("a server that is not there is named, with the reason and the way out", async () => {
+    const server = await archiveServer(await tarballOf(FILES));
+    await server[Symbol.asyncDispose]();
+    await assert.rejects(tarballFiles(server.url, new AbortController().signal).next(), {
+      name: "RetryableError",
+      message:
+        /^http:\/\/127\.0\.0\.1:\d+ cannot be read: connect ECONNREFUSED .* \(look at the network, or give another address/,
+    });
+  });
 
   test("an address without an archive is not tried again", async () => {
     await withPlace(await tarballOf(FILES), async ({ platform, server, crawl }) => {

@@ -101,7 +101,7 @@ test("what a run would refuse is refused", async () => {
   const object = buildObject("gs://bucket/folder/a.csv", { size: 3 });
   await assert.rejects(evaluateSensor(sensor, { object, resources: { token: "t" } }), {
     ...badConfig,
-    message: /^the config of t does not fit: n /,
+    message: /^the config of t does not fit: n: expected whole number, got 1.5$/,
   });
   const { requests } = await evaluateSensor(sensor, { object: { ...object, size: 2 }, resources: { token: "t" } });
   assert.deepEqual(

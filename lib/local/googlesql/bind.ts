@@ -4,11 +4,18 @@ import { quoteText } from "../duckdb/sql.ts";
 /** Characters that Unicode keeps for a program's own use; the lexer refuses them, so that no statement can write them. */
 const failureStart = "\ufdd0";
 const failureEnd = "\ufdd1";
-const failures = /\ufdd0([^\ufdd1]*)\ufdd1/g;
+/** Between a message and the value that it ends with, as SQL. */
+const failureValue = "\ufdd2";
+const failures = /\ufdd0([^\ufdd1\ufdd2]*)(?:\ufdd2([^\ufdd1]*))?\ufdd1/g;
 
 /** An error when it is evaluated. A mark stands for it until the whole statement is there: `tried` takes it out again. */
 export function fail(message: string): string {
   return `${failureStart}${message}${failureEnd}`;
+}
+
+/** As `fail`, with the value `x` at the end of the message: a name, or a text that fails nowhere itself. */
+export function failWith(message: string, x: string): string {
+  return `${failureStart}${message}: ${failureValue}${x}${failureEnd}`;
 }
 
 /** `sql` with NULL in the place of every error, its own and the engine's. TRY alone refuses the engine's `error()`. */
@@ -18,7 +25,11 @@ export function tried(sql: string): string {
 
 /** The finished text: what is left of the marks raises its error. */
 export function finished(sql: string): string {
-  return sql.replaceAll(failures, (_, message: string) => `error(${quoteText(message)})`);
+  return sql.replaceAll(failures, (_, message: string, x?: string) =>
+    x === undefined
+      ? `error(${quoteText(message)})`
+      : `error(${quoteText(message)} || left(CAST(${x} AS VARCHAR), 100))`,
+  );
 }
 
 export interface Bindable {

@@ -2,7 +2,7 @@
 import { quoteText } from "../duckdb/sql.ts";
 import { refuse, type Place } from "./lexer.ts";
 import { typeText, type ScalarName, type Type } from "./type.ts";
-import { bind, fail, tried } from "./bind.ts";
+import { bind, fail, failWith, tried } from "./bind.ts";
 import { coerced, nullOf, numericLiteral, typed, type Value } from "./value.ts";
 
 export function castTo(value: Value, type: Type, { safe, at }: { readonly safe: boolean; readonly at: Place }): Value {
@@ -61,7 +61,7 @@ const plain =
 const reading =
   (pattern: string, type: ScalarName, read: Rule = plain(type)): Rule =>
   (x) =>
-    `CASE WHEN ${x} IS NULL THEN NULL WHEN regexp_full_match(${x}, '${pattern}') THEN ${read(x)} ELSE ${fail(`bad ${type} value`)} END`;
+    `CASE WHEN ${x} IS NULL THEN NULL WHEN regexp_full_match(${x}, '${pattern}') THEN ${read(x)} ELSE ${failWith(`bad ${type} value`, x)} END`;
 
 const date = String.raw`\d{4}-\d{1,2}-\d{1,2}`;
 const clock = String.raw`(?:[01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d(?:\.\d{0,6})?`;
@@ -103,7 +103,7 @@ const rules: Readonly<Record<string, Rule>> = {
   "BOOL INT64": plain("INT64"),
   "BOOL STRING": (x) => `CASE ${x} WHEN true THEN 'true' WHEN false THEN 'false' END`,
   "STRING INT64": (x) =>
-    String.raw`CASE WHEN ${x} IS NULL THEN NULL WHEN regexp_full_match(${x}, '\s*[+-]?\d+\s*') THEN CAST(trim(${x}, e' \t\n\r\f\v') AS BIGINT) WHEN regexp_full_match(${x}, '\s*0[xX][0-9a-fA-F]{1,15}\s*') THEN CAST(lower(trim(${x}, e' \t\n\r\f\v')) AS BIGINT) ELSE ${fail("bad INT64 value")} END`,
+    String.raw`CASE WHEN ${x} IS NULL THEN NULL WHEN regexp_full_match(${x}, '\s*[+-]?\d+\s*') THEN CAST(trim(${x}, e' \t\n\r\f\v') AS BIGINT) WHEN regexp_full_match(${x}, '\s*0[xX][0-9a-fA-F]{1,15}\s*') THEN CAST(lower(trim(${x}, e' \t\n\r\f\v')) AS BIGINT) ELSE ${failWith("bad INT64 value", x)} END`,
   "STRING FLOAT64": reading(String.raw`(?i)${number}|\s*[+-]?(?:inf|infinity|nan)\s*`, "FLOAT64", (x) => {
     const word = String.raw`lower(regexp_replace(${x}, '[\s+]', '', 'g'))`;
     return `CASE WHEN regexp_matches(${x}, '(?i)nan') THEN CAST('nan' AS DOUBLE) ELSE CAST(replace(${word}, 'infinity', 'inf') AS DOUBLE) END`;
@@ -114,7 +114,7 @@ const rules: Readonly<Record<string, Rule>> = {
     (x) => String.raw`CAST(regexp_replace(${x}, '\s', '', 'g') AS DECIMAL(38,9))`,
   ),
   "STRING BOOL": (x) =>
-    `CASE lower(${x}) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN ${x} IS NULL THEN NULL ELSE ${fail("bad BOOL value")} END END`,
+    `CASE lower(${x}) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN ${x} IS NULL THEN NULL ELSE ${failWith("bad BOOL value", x)} END END`,
   "STRING DATE": reading(date, "DATE", (x) => `CAST(${padded(x)} AS DATE)`),
   "STRING DATETIME": reading(`${date}(?:[ Tt]${clock})?`, "DATETIME", (x) => `CAST(${padded(x)} AS TIMESTAMP)`),
   "STRING TIME": reading(clock, "TIME", (x) => `CAST(${padded(x)} AS TIME)`),

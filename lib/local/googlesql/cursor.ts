@@ -1,6 +1,6 @@
 /** Reading tokens one after another: words, symbols, names, and the refusal of what was not expected. */
 import type { Name } from "./ast.ts";
-import { refuse, Refusal, tokenize, type Place, type Token } from "./lexer.ts";
+import { Refusal, refuseSyntax, tokenize, type Place, type Token } from "./lexer.ts";
 
 /** GoogleSQL's reserved words: none is a name unless it stands in backticks. */
 const reserved: ReadonlySet<string> = new Set(
@@ -9,6 +9,15 @@ const reserved: ReadonlySet<string> = new Set(
    GROUPS HASH HAVING IF IGNORE IN INNER INTERSECT INTERVAL INTO IS JOIN LATERAL LEFT LIKE LIMIT LOOKUP MERGE NATURAL NEW NO
    NOT NULL NULLS OF ON OR ORDER OUTER OVER PARTITION PRECEDING PROTO QUALIFY RANGE RECURSIVE RESPECT RIGHT ROLLUP ROWS
    SELECT SET SOME STRUCT TABLESAMPLE THEN TO TREAT TRUE UNBOUNDED UNION UNNEST USING WHEN WHERE WINDOW WITH WITHIN`.split(
+    /\s+/,
+  ),
+);
+
+/** Words with a meaning of their own in places of which the parser does not know all; any other one is a name. */
+const meaningful: ReadonlySet<string> = new Set(
+  `AGGREGATE AGGREGATION_THRESHOLD CLONE COLUMNS CONNECTION CONSTRAINT COPY CORRESPONDING DEPTH DIFFERENTIAL_PRIVACY DO
+   ENFORCED EXTERNAL FOREIGN FORMAT FUNCTION GRAPH_TABLE INPUT KEY MATCH_RECOGNIZE MODEL OFFSET OPTIONS OUTPUT PIVOT POLICY
+   PRIMARY REFERENCES REMOTE REPEATABLE ROW SNAPSHOT STRICT SYSTEM SYSTEM_TIME TABLE TRANSFORM UNPIVOT VALUE VIEW ZONE`.split(
     /\s+/,
   ),
 );
@@ -50,9 +59,12 @@ export function cursorOf(sql: string): Cursor {
   };
   const unexpected = (): never => {
     const token = peek();
-    return token.kind === "end"
-      ? refuse("a statement that ends too early", token.at)
-      : refuse(`${sql.slice(token.at, token.end)} at this place`, token.at);
+    if (token.kind === "end") return refuseSyntax("a statement that ends too early", token.at);
+    const shown = `${sql.slice(token.at, token.end)} at this place`;
+    const isName = token.kind === "word" && !reserved.has(token.upper) && !meaningful.has(token.upper);
+    if (isName) return refuseSyntax(shown, token.at);
+    const why = "a syntax error, or GoogleSQL that the embedded engine does not know";
+    throw new Refusal(shown, token.at, undefined, why);
   };
   const isNext = (...words: readonly string[]): boolean =>
     words.every((word, ahead) => {

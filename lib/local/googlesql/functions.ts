@@ -29,11 +29,6 @@ const scalarFunctions: ReadonlyMap<string, Rule> = new Map(
   ].flatMap((table) => Object.entries(table)),
 );
 
-/** The names of all functions on the list. */
-export function allowedFunctions(): readonly string[] {
-  return [...scalarFunctions.keys(), ...Object.keys(aggregateFunctions)].sort();
-}
-
 export function emitCall(node: Call, scope: Scope, emit: Emit): Value {
   const { name, at } = node;
   const shown = node.safe ? `SAFE.${name}` : name;

@@ -19,17 +19,25 @@ export class Refusal extends Error {
   readonly construct: string;
   readonly at: Place;
   readonly remedy: string | undefined;
-  constructor(construct: string, at: Place, remedy?: string) {
+  /** Why it is refused, where it is not that the engine differs from BigQuery. */
+  readonly why: string | undefined;
+  constructor(construct: string, at: Place, remedy?: string, why?: string) {
     super(construct);
     this.construct = construct;
     this.at = at;
     this.remedy = remedy;
+    this.why = why;
   }
 }
 
-/** Refuses `construct` at its place. The text ends up in `<construct> is not supported by the embedded engine`. */
+/** Refuses `construct` at its place. The text ends up in `<construct>: the embedded engine does not run this as BigQuery does`. */
 export function refuse(construct: string, at: Place, remedy?: string): never {
   throw new Refusal(construct, at, remedy);
+}
+
+/** Refuses what BigQuery refuses as well, whatever else is in the statement. */
+export function refuseSyntax(construct: string, at: Place): never {
+  throw new Refusal(construct, at, undefined, "a syntax error");
 }
 
 export function lineAndColumn(sql: string, at: Place): { readonly line: number; readonly column: number } {
@@ -92,13 +100,12 @@ function next(sql: string, at: Place, match: Match, before: Token | undefined): 
   if (found !== undefined)
     return { kind: "parameter", at, end: at + found[0].length, text: (found[1] ?? "").replaceAll("`", "") };
   if (sql.startsWith("@@", at)) refuse("a system variable (@@…)", at);
-  if (sql.startsWith("/*", at)) refuse("a comment that does not end", at);
+  if (sql.startsWith("/*", at)) refuseSyntax("a comment that does not end", at);
   found = match(symbol);
   if (found !== undefined) return { kind: "symbol", at, end: at + found[0].length, text: found[0] };
-  const shown = /['"`]/.test(sql.charAt(at))
-    ? "a literal or name that does not end"
-    : `the character ${shownAt(sql, at)}`;
-  return refuse(shown, at);
+  return /['"`]/.test(sql.charAt(at))
+    ? refuseSyntax("a literal or name that does not end", at)
+    : refuse(`the character ${shownAt(sql, at)}`, at);
 }
 
 function shownAt(sql: string, at: Place): string {

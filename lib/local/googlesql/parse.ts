@@ -1,7 +1,7 @@
 /** GoogleSQL's statements. What only an administrator writes is refused by name. */
 import type { Assignment, ColumnNode, Expression, MergeClause, Name, Statement } from "./ast.ts";
 import { cursorOf, type Cursor } from "./cursor.ts";
-import { refuse, type Place } from "./lexer.ts";
+import { refuse, refuseSyntax, type Place } from "./lexer.ts";
 import { queryParser, type QueryParser } from "./parse-query.ts";
 
 /** Parses one statement, with or without a semicolon at its end. Throws `Refusal`. */
@@ -13,6 +13,13 @@ export function parse(sql: string): Statement {
   if (cursor.peek().kind !== "end") cursor.unexpected();
   return found;
 }
+
+/** What else statements start with in BigQuery. */
+const others: ReadonlySet<string> = new Set(
+  `ALTER ANALYZE ASSERT BEGIN BREAK CALL CASE COMMIT CONTINUE DECLARE DEFINE DESCRIBE ELSE END EXCEPTION EXECUTE EXPLAIN EXPORT
+   FOR FROM GRANT GRAPH IF IMPORT ITERATE LEAVE LOAD LOOP MODULE RAISE RENAME REPEAT RETURN REVOKE ROLLBACK SET SHOW START TABLE
+   UNDROP UNTIL VALUES WHILE`.split(/\s+/),
+);
 
 type Create = Extract<Statement, { readonly kind: "create-table" }>;
 
@@ -56,7 +63,9 @@ export function statementParser(cursor: Cursor): StatementParser {
         return { kind: "drop", at, what, target: path(), ifExists };
       }
       default:
-        return refuse(word === "" ? "a statement that starts like this" : `the statement ${word}`, at);
+        return word === "" || !others.has(word)
+          ? refuseSyntax(word === "" ? "a statement that starts like this" : `the statement ${word}`, at)
+          : refuse(`the statement ${word}`, at);
     }
   }
 

@@ -64,6 +64,8 @@ export interface Refused {
   readonly line: number;
   readonly column: number;
   readonly remedy?: string;
+  /** As `Refusal` has it. */
+  readonly why?: string;
 }
 
 export type Translation =
@@ -148,13 +150,21 @@ function guarded<T>(sql: string, work: () => T): T | Refused {
 }
 
 /** A refusal with its place in the text. */
-export function refused(sql: string, { construct, at, remedy }: Refusal): Refused {
-  return { kind: "refused", construct, ...lineAndColumn(sql, at), ...(remedy === undefined ? {} : { remedy }) };
+export function refused(sql: string, { construct, at, remedy, why }: Refusal): Refused {
+  return {
+    kind: "refused",
+    construct,
+    ...lineAndColumn(sql, at),
+    ...(remedy === undefined ? {} : { remedy }),
+    ...(why === undefined ? {} : { why }),
+  };
 }
 
-/** A refusal in one line: what, where, and what to write instead. */
-export function refusalText({ construct, line, column, remedy }: Refused): string {
-  return `line ${line}, column ${column}: ${construct}: the embedded engine does not run this as BigQuery does${remedy === undefined ? "" : `; ${remedy}`}`;
+const DIFFERS = "the embedded engine does not run this as BigQuery does";
+
+/** A refusal in one line: what, where, why, and what to write instead. */
+export function refusalText({ construct, line, column, remedy, why = DIFFERS }: Refused): string {
+  return `line ${line}, column ${column}: ${construct}: ${why}${remedy === undefined ? "" : `; ${remedy}`}`;
 }
 
 /** The tables that a statement names, found without knowing any of them; none for a statement that cannot be parsed. */
