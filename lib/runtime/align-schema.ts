@@ -1,12 +1,12 @@
 /** Makes the staging and the visible table agree on their columns before the publish, or refuses. */
 import { eventOf } from "../core/run-identity.ts";
-import { PermanentError } from "../core/errors.ts";
+import { PermanentError, RetryableError } from "../core/errors.ts";
 import { compareSchemas } from "../core/schema-change.ts";
 import { formatTable } from "../core/table.ts";
-import type { TableRef } from "../core/table.ts";
+import type { Column, TableRef } from "../core/table.ts";
 import { accumulates } from "../core/target.ts";
 import type { Target } from "../core/target.ts";
-import type { TableInfo } from "../ports/warehouse.ts";
+import type { TableInfo, Warehouse } from "../ports/warehouse.ts";
 import type { Execution } from "./execution.ts";
 
 export interface Alignment {
@@ -46,10 +46,10 @@ export async function alignSchema(execution: Execution, { staging, staged, targe
   }
   const names = new Set(staged.schema.map(({ name }) => name.toLowerCase()));
   const missing = current.schema.filter(({ name }) => !names.has(name.toLowerCase()));
-  if (missing.length > 0) await warehouse.extend(staging, missing, staged.etag);
+  if (missing.length > 0) await extend(warehouse, staging, missing, staged.etag);
   // A table that is replaced takes the staging's columns with its rows.
   if (change.kind === "same" || (target.slot === "table" && !accumulates(target))) return;
-  await warehouse.extend(table, change.add, current.etag);
+  await extend(warehouse, table, change.add, current.etag);
   await services.events.append([
     {
       ...eventOf(identity, `extended-${run.attempt}`, services.clock.now()),
@@ -58,6 +58,16 @@ export async function alignSchema(execution: Execution, { staging, staged, targe
       columns: change.add.map(({ name }) => name),
     },
   ]);
+}
+
+/** Throws `RetryableError` where the table has gone since it was seen: a holder that has lost the claim drops leftovers, too. */
+async function extend(warehouse: Warehouse, table: TableRef, columns: readonly Column[], etag: string): Promise<void> {
+  try {
+    await warehouse.extend(table, columns, etag);
+  } catch (error) {
+    if (!(error instanceof PermanentError) || (await warehouse.describe(table)) !== undefined) throw error;
+    throw new RetryableError(`${formatTable(table)} is gone`, { cause: error });
+  }
 }
 
 /** Whether the columns of the two differ: another run may have changed the table's since they were made to agree. */

@@ -250,4 +250,23 @@ export const corpus: readonly Past[] = [
       choices: [0, 0, 0, 2594810041, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3938972569],
     },
   },
+  {
+    title: "a holder that had lost its claim dropped the staging just before its successor gave it one more column",
+    schedule: {
+      project: "incremental extend",
+      sensor: false,
+      skews: [0, 200000],
+      mood: 2,
+      sweepsLast: false,
+      acts: [
+        { at: 10, act: { do: "write", day: 2, part: "a", wide: true } },
+        { at: 16, act: { do: "write", day: 2, part: "a" } },
+        { at: 24, act: { do: "write", day: 2, part: "a", wide: true } },
+      ],
+      choices: [
+        1526009001, 1646920261, 0, 0, 1337684781, 0, 3790819979, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1437399919, 0, 309451409,
+        2169659511, 0, 0, 2354267957,
+      ],
+    },
+  },
 ];

@@ -16,10 +16,16 @@ const FRESH = 600;
 describe("under every schedule: exactly once, and nothing lost", () => {
   test(`${FRESH} seeds that nobody has chosen`, async (t) => {
     const from = Math.floor(Math.random() * 1e9);
-    const { violations, paths, faults } = await playSeeds({ from, seeds: FRESH, atMost: 1 });
+    const { violations } = await playSeeds({ from, seeds: FRESH, atMost: 1 });
     const [first] = violations;
     assert.equal(first, undefined, `npm run simulate -- --seed ${first?.seed} --trace: ${first?.what}`);
-    // A world in which nothing ever goes wrong would prove nothing.
+    t.diagnostic(`from seed ${from}`);
+  });
+
+  // A world in which nothing ever goes wrong would prove nothing. Of seeds left to chance, a few hundred may lack what is rare.
+  test(`${FRESH} seeds lead everywhere`, async () => {
+    const { violations, paths, faults } = await playSeeds({ from: 0, seeds: FRESH, atMost: 1 });
+    assert.deepEqual(violations, []);
     for (const needed of [
       "materialization",
       "takeover of another run's partition",
@@ -36,7 +42,7 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       "partition.sealed",
       "backfill ended: done",
     ])
-      assert.ok((paths[needed] ?? 0) > 0, `no schedule from ${from} on has led to: ${needed}`);
+      assert.ok((paths[needed] ?? 0) > 0, `no schedule has led to: ${needed}`);
     for (const needed of [
       "crash, request made",
       "crash, request not made",
@@ -46,8 +52,7 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       "fail",
       "steal",
     ])
-      assert.ok((faults[needed] ?? 0) > 0, `no schedule from ${from} on had this fault: ${needed}`);
-    t.diagnostic(`from seed ${from}`);
+      assert.ok((faults[needed] ?? 0) > 0, `no schedule had this fault: ${needed}`);
   });
 
   for (const { title, schedule } of corpus) {
