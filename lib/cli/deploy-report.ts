@@ -1,11 +1,15 @@
 /** What is said when a deployment is over. */
+import type { Caller } from "../../infra/deploy/calling.ts";
+import { commandLines } from "../../infra/deploy/dry-run.ts";
 import { shellLine } from "../../infra/gcloud.ts";
 import type { DeployResult } from "../../infra/deploy.ts";
 import type { Environment } from "../../infra/environments.ts";
 import type { Manifest } from "../../infra/manifest.ts";
+import type { ToolCall } from "../../infra/plan/step.ts";
 import { topicOf } from "../core/asset-key.ts";
 import type { AssetDefinition } from "../core/asset.ts";
 import type { Definitions } from "../core/definitions.ts";
+import type { ExitCode } from "./command.ts";
 import { planValue } from "./deploy-plan.ts";
 import { plain } from "./shell.ts";
 import type { Shell } from "./shell.ts";
@@ -43,6 +47,34 @@ export function printOutcome(shell: Shell, verb: string, result: DeployResult, {
       `what was done could not be written down (${plain(result.unwritten)}): the next deployment finds it out`,
     );
   if (result.outcome !== "done") shell.warn("running it again continues with what is left");
+}
+
+/** What would be done, as commands; `before` are those for the state of a first deployment. */
+export async function printCommands(
+  shell: Shell,
+  result: DeployResult,
+  effort: Effort,
+  {
+    caller,
+    folder,
+    before,
+  }: { readonly caller: Caller; readonly folder: string; readonly before: readonly ToolCall[] },
+): Promise<void> {
+  const commands = await commandLines(caller, result.plan, before);
+  for (const line of commands) shell.print(line);
+  shell.print(`# ${filesNote(folder)}`);
+  shell.value({ ...resultValue(result, effort), commands, files: folder });
+}
+
+export function isAsWanted({ outcome }: DeployResult): boolean {
+  return outcome === "done" || outcome === "unchanged";
+}
+
+/** Throws where it was interrupted: that is what counts, even if a tool was ended by the same key just as it began. */
+export function exitCodeOf({ signal }: Shell, result: DeployResult): ExitCode {
+  if (isAsWanted(result)) return 0;
+  signal.throwIfAborted();
+  return 1;
 }
 
 /** Where the files are that commands name; they stay until the next deployment of the same project. */

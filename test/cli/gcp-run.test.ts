@@ -7,7 +7,7 @@ import { bigqueryWarehouse } from "../../lib/gcp/bigquery-warehouse.ts";
 import { systemClock, systemRandom } from "../../lib/local/system-clock.ts";
 import type { JobSpec } from "../../lib/ports/warehouse.ts";
 import { startFakeBigquery, type FakeBigquery } from "../fakes/fake-bigquery.ts";
-import { startFakeGcs, type FakeGcs } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs, type FakeGcs } from "../fakes/fake-gcs.ts";
 import { SCORES, temporaryProject } from "../support/sluice-command.ts";
 import type { Outcome } from "../support/sluice-command.ts";
 
@@ -42,10 +42,7 @@ before(async () => {
   bigquery = await startFakeBigquery({
     project: PROJECT,
     datasets: ["demo", "demo_raw", "web", "crm"],
-    resolveUri: (uri) => {
-      const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.+)$/.exec(uri) ?? [];
-      return gcs.pathOf(bucket, name) ?? `/nowhere/${bucket}/${name}`;
-    },
+    resolveUri: fileOfUri(gcs),
   });
   await gcs.put("drops", "scores/2024-05-01.json", '{"address":"0x1","score":10}\n{"address":"0x2","score":20}\n');
   await change("demo.scores", "CREATE TABLE `demo.scores` AS SELECT '0x9' AS address, 99 AS score");

@@ -48,6 +48,10 @@ function sweep(
             for (const one of planned.slice(first, first + ROUNDS))
               await roundUnder(world, one).catch((error: unknown) => problems.push(error));
             await world.close();
+            const played = Math.min(first + ROUNDS, planned.length);
+            process.stderr.write(
+              `${scenario}, ${service}: ${played} of ${planned.length}, ${problems.length} failed\n`,
+            );
           }
           t.diagnostic(`${planned.length} runs`);
           assert.deepEqual(problems, [], `SEED=${SEED}`);

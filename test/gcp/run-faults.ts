@@ -27,7 +27,7 @@ import { subscriptionsOf } from "../../lib/core/subscriptions.ts";
 import type { Consumer, SubscriptionPlan } from "../../lib/core/subscriptions.ts";
 import type { Incoming } from "../../lib/runtime/envelope.ts";
 import { startFakeBigquery } from "../fakes/fake-bigquery.ts";
-import { startFakeGcs } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs } from "../fakes/fake-gcs.ts";
 import { definitionsOf } from "../support/import-world.ts";
 import { openDuck } from "../support/parquet.ts";
 import { faultInjector } from "./run-faults-injector.ts";
@@ -99,10 +99,7 @@ export async function faultWorld(open: (options: BackboneOptions) => Promise<Bac
   const file = await duck.file("SELECT DATE '2024-05-01' AS day, i::INT AS i FROM range(20) AS t(i)");
   duck.close();
   const gcs = await startFakeGcs({ buckets: [STAGING] });
-  const resolveUri = (uri: string): string => {
-    const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.+)$/.exec(uri) ?? [];
-    return gcs.pathOf(bucket, name) ?? `/nowhere/${bucket}/${name}`;
-  };
+  const resolveUri = fileOfUri(gcs);
   const bigquery = await startFakeBigquery({ project: PROJECT, resolveUri, clock, datasets: ["raw", "clean", "made"] });
   const objects = gcsObjectStore({
     clock,

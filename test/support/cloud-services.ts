@@ -3,7 +3,7 @@
  * and fakes of Storage, BigQuery, Cloud Tasks and Secret Manager; with the `SLUICE_CONFIG` that leads a function there.
  */
 import { startFakeBigquery, type FakeBigquery } from "../fakes/fake-bigquery.ts";
-import { startFakeGcs, type FakeGcs, type FakeGcsOptions } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs, type FakeGcs, type FakeGcsOptions } from "../fakes/fake-gcs.ts";
 import { startFakeSecrets, type FakeSecret, type FakeSecrets } from "../fakes/fake-secrets.ts";
 import { startFakeTasks, type FakeTasks } from "../fakes/fake-tasks.ts";
 
@@ -46,7 +46,7 @@ export async function startCloudServices(options: CloudServicesOptions = {}): Pr
     buckets: [...buckets, STAGING],
     ...(onNotification !== undefined && { onNotification }),
   });
-  const bigquery = await startFakeBigquery({ project, datasets, resolveUri: (uri) => fileOf(gcs, uri) });
+  const bigquery = await startFakeBigquery({ project, datasets, resolveUri: fileOfUri(gcs) });
   const queue = `projects/${project}/locations/${REGION}/queues/sluice`;
   const tasks = await startFakeTasks({ clock: Date, queues: [queue] });
   const secrets = await startFakeSecrets(project, options.secrets ?? new Map());
@@ -82,9 +82,4 @@ export async function startCloudServices(options: CloudServicesOptions = {}): Pr
       await Promise.all([gcs.close(), bigquery.close(), tasks.close(), secrets.close()]);
     },
   };
-}
-
-function fileOf(gcs: FakeGcs, uri: string): string {
-  const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.+)$/.exec(uri) ?? [];
-  return gcs.pathOf(bucket, name) ?? `/nowhere/${bucket}/${name}`;
 }

@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import { fillingNotes, fullTable } from "../../../infra/compile/partitions.ts";
-import { commandLines } from "../../../infra/deploy/dry-run.ts";
 import { deployPlanner } from "../../../infra/deploy/planner.ts";
 import { deploy } from "../../../infra/deploy.ts";
 import { unitsChosen } from "../../../infra/plan/only.ts";
@@ -11,7 +10,17 @@ import type { ExitCode, Runner } from "../command.ts";
 import { printDeployPlan } from "../deploy-plan.ts";
 import { openDeployProgress } from "../deploy-progress.ts";
 import { smoke } from "../deploy-smoke.ts";
-import { askable, filesNote, printOutcome, printTryIt, resultValue, tryIt } from "../deploy-report.ts";
+import {
+  askable,
+  exitCodeOf,
+  filesNote,
+  isAsWanted,
+  printCommands,
+  printOutcome,
+  printTryIt,
+  resultValue,
+  tryIt,
+} from "../deploy-report.ts";
 import { buildProject, compileProject, isHolderGone, openSurroundings } from "../deployment.ts";
 import { ENVIRONMENTS, refuse } from "../environment-file.ts";
 import type { Shell } from "../shell.ts";
@@ -96,16 +105,13 @@ async function deployProject(shell: Shell, options: Options): Promise<ExitCode> 
     if (result.outcome === "planned") {
       printDeployPlan(shell, result.plan);
       const before = result.first ? planner.stateCalls.bootstrap : [];
-      const commands = await commandLines(caller, result.plan, before);
-      for (const line of commands) shell.print(line);
-      shell.print(`# ${filesNote(workplace.folder)}`);
-      shell.value({ ...resultValue(result, effort), commands, files: workplace.folder });
+      await printCommands(shell, result, effort, { caller, folder: workplace.folder, before });
       return 0;
     }
     if (result.outcome === "unchanged") printDeployPlan(shell, result.plan);
     printOutcome(shell, "deployed", result, effort);
     if (result.outcome === "failed") shell.warn(filesNote(workplace.folder));
-    const isGood = result.outcome === "done" || result.outcome === "unchanged";
+    const isGood = isAsWanted(result);
     if (result.outcome === "done") printTryIt(shell, environment, assets);
     const checked = isGood && probed !== undefined ? await smoke(shell, caller, environment, probed) : undefined;
     const [first] = assets;
@@ -114,9 +120,7 @@ async function deployProject(shell: Shell, options: Options): Promise<ExitCode> 
       ...(first === undefined || !isGood ? {} : { try: tryIt(environment, first) }),
       ...(checked === undefined ? {} : { smoke: checked.value }),
     });
-    // Interrupted is interrupted, even if a tool was ended by the same key just as it began.
-    if (!isGood) shell.signal.throwIfAborted();
-    return isGood && checked?.good !== false ? 0 : 1;
+    return checked?.good === false ? 1 : exitCodeOf(shell, result);
   } finally {
     progress.close();
     if (!keep) await workplace.remove();

@@ -1,6 +1,5 @@
 import { Command } from "commander";
 import { destroyPlanner } from "../../../infra/deploy/planner.ts";
-import { commandLines } from "../../../infra/deploy/dry-run.ts";
 import { deploy } from "../../../infra/deploy.ts";
 import type { Manifest } from "../../../infra/manifest.ts";
 import type { Plan } from "../../../infra/plan/step.ts";
@@ -9,7 +8,7 @@ import { example } from "../command.ts";
 import type { ExitCode, Runner } from "../command.ts";
 import { printDeployPlan } from "../deploy-plan.ts";
 import { openDeployProgress } from "../deploy-progress.ts";
-import { filesNote, printOutcome, resultValue } from "../deploy-report.ts";
+import { exitCodeOf, filesNote, printCommands, printOutcome, resultValue } from "../deploy-report.ts";
 import { compileProject, isHolderGone, openSurroundings } from "../deployment.ts";
 import { ENVIRONMENTS } from "../environment-file.ts";
 import type { Shell } from "../shell.ts";
@@ -80,10 +79,7 @@ async function destroy(shell: Shell, options: Options): Promise<ExitCode> {
     const effort = { ms: performance.now() - began, calls: calls() };
     if (result.outcome === "planned") {
       printPlan(shell, result.plan);
-      const commands = await commandLines(caller, result.plan, []);
-      for (const line of commands) shell.print(line);
-      shell.print(`# ${filesNote(workplace.folder)}`);
-      shell.value({ ...resultValue(result, effort), commands, files: workplace.folder });
+      await printCommands(shell, result, effort, { caller, folder: workplace.folder, before: [] });
       return 0;
     }
     printOutcome(shell, "destroyed", result, effort);
@@ -91,9 +87,7 @@ async function destroy(shell: Shell, options: Options): Promise<ExitCode> {
     const left = leftBehind(manifest);
     if (result.outcome !== "declined") for (const line of left) shell.print(line);
     shell.value({ ...resultValue(result, effort), left });
-    const isGood = result.outcome === "done" || result.outcome === "unchanged";
-    if (!isGood) shell.signal.throwIfAborted();
-    return isGood ? 0 : 1;
+    return exitCodeOf(shell, result);
   } finally {
     progress.close();
     if (!keep) await workplace.remove();

@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { startFakeBigquery, type FakeBigquery } from "../../fake-bigquery.ts";
-import type { FakeGcs } from "../../fake-gcs.ts";
+import { fileOfUri, type FakeGcs } from "../../fake-gcs.ts";
 import { startFakeSecrets, type FakeSecret } from "../../fake-secrets.ts";
 import { startFakeTasks, type FakeTasks } from "../../fake-tasks.ts";
 import { jsonAt, textAt, type Json } from "../json.ts";
@@ -48,7 +48,7 @@ export async function startLiveCloud(
   options: RunOptions & { readonly project: string; readonly gcs: FakeGcs; readonly world: World },
 ): Promise<LiveCloud> {
   const { project, gcs, pubsub, firestore, location = "EU", settings } = options;
-  const bigquery = await startFakeBigquery({ project, location, resolveUri: (uri) => fileOf(gcs, uri) });
+  const bigquery = await startFakeBigquery({ project, location, resolveUri: fileOfUri(gcs) });
   const tasks = await startFakeTasks({ clock: Date, queues: [] });
   const secrets = await startFakeSecrets(project, options.secrets ?? new Map());
   const endpoints = {
@@ -160,9 +160,4 @@ export async function startLiveCloud(
       await Promise.all([bigquery.close(), tasks.close(), secrets.close()]);
     },
   };
-}
-
-function fileOf(gcs: FakeGcs, uri: string): string {
-  const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.+)$/.exec(uri) ?? [];
-  return gcs.pathOf(bucket, name) ?? `/nowhere/${bucket}/${name}`;
 }
