@@ -13,7 +13,7 @@ type Functions = Manifest["functions"];
 
 /** Without secrets, which follow from the needs. */
 export function functionsOf(
-  { alerts }: Pick<Definitions, "alerts">,
+  { alerts, assets }: Pick<Definitions, "alerts" | "assets">,
   environment: Environment,
   units: readonly Unit[],
   accounts: Accounts,
@@ -24,8 +24,14 @@ export function functionsOf(
   const { name, consoleUrl } = environment;
   const sending = { on, environment: name, ...(consoleUrl === undefined ? {} : { consoleUrl }) };
   const config = JSON.stringify(noticing);
-  // Who sends says where from; the others need not change when that does.
-  const sender = on.length === 0 ? config : JSON.stringify({ ...common, alerts: sending });
+  // Who sends says where from, and who sweeps knows when schedules tick; the others need not change when that does.
+  const { schedules, spreadMinutes } = environment;
+  const ticking = [...assets.values()].some(({ automation }) => automation?.kind === "schedule");
+  const sweeper = JSON.stringify({
+    ...common,
+    ...(on.length === 0 ? {} : { alerts: sending }),
+    ...(ticking ? { schedules: { schedules, spreadMinutes } } : {}),
+  });
   return units
     .map((unit): Functions[number] => {
       const { minInstances, maxInstances, concurrency, ...size } = sizeOf(environment, unit.id);
@@ -38,7 +44,7 @@ export function functionsOf(
         kind: unit.kind,
         entryPoint: "sluice",
         runtime: environment.runtime,
-        env: { SLUICE_FUNCTION: functionNameOf(unit), SLUICE_CONFIG: alone ? sender : config },
+        env: { SLUICE_FUNCTION: functionNameOf(unit), SLUICE_CONFIG: alone ? sweeper : config },
         ...size,
         concurrency: alone ? 1 : concurrency,
         minInstances: alone ? 0 : minInstances,

@@ -6,6 +6,7 @@ import { originOf } from "../core/previous-keys.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventStore } from "../ports/event-store.ts";
 import type { MessageBus } from "../ports/message-bus.ts";
+import { tickAttributes } from "../runtime/envelope.ts";
 import { planTicks } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 
@@ -85,9 +86,11 @@ export async function fireDue({
       events: [],
     }));
   };
-  const due = plan.due.flatMap(({ asset }) => defined.assets.get(asset) ?? []).map((asset) => ({ asset }));
-  for (const { topic, data } of requestsFor(defined, due, { cause: { kind: "schedule" } }))
-    await bus.publish(topic, { data });
+  for (const [tick, members] of Map.groupBy(plan.due, (one) => one.tick)) {
+    const due = members.flatMap(({ asset }) => defined.assets.get(asset) ?? []).map((asset) => ({ asset }));
+    for (const { topic, data } of requestsFor(defined, due, { cause: { kind: "schedule" } }))
+      await bus.publish(topic, { data, attributes: tickAttributes(tick) });
+  }
   for (const { asset, tick } of plan.due) await remember(asset, tick);
   for (const asset of plan.fresh) await remember(asset, now);
   return plan;

@@ -5,6 +5,7 @@ import { PermanentError } from "../core/errors.ts";
 
 const endpoint = z.string().min(1).optional();
 const milliseconds = z.int().positive().exactOptional();
+const minutes = z.int().min(0);
 
 /** Where the services answer, where that is not Google's own address: emulators and fakes. */
 export const endpointsSchema = z.strictObject({
@@ -38,6 +39,13 @@ const configSchema = z.strictObject({
       on: z.array(z.enum(ALERT_ON)),
       environment: z.string().default(""),
       consoleUrl: z.string().default(""),
+    })
+    .exactOptional(),
+  /** When schedules tick; to who makes up for lost ticks. */
+  schedules: z
+    .strictObject({
+      schedules: z.record(z.string(), z.strictObject({ cron: z.string(), timeZone: z.string() })),
+      spreadMinutes: z.strictObject({ hourly: minutes, daily: minutes, weekly: minutes, monthly: minutes }),
     })
     .exactOptional(),
   /** The runtime's own times, where they differ from its defaults. */

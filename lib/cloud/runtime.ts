@@ -25,7 +25,7 @@ export interface CloudRuntimeOptions {
 /** Clients load and connect when they are first used, so a function that needs no bucket never loads its SDK. */
 export function cloudRuntime(config: CloudConfig, { definitions, log, secret }: CloudRuntimeOptions): Runtime {
   const { project, region, location, database, stagingBucket, queue, taskAccount, topicPrefix } = config;
-  const { endpoints, settings } = config;
+  const { endpoints, settings, schedules } = config;
   const { on, environment, consoleUrl } = config.alerts ?? { on: [], environment: "", consoleUrl: "" };
   const clock = systemClock();
   const random = systemRandom();
@@ -68,6 +68,13 @@ export function cloudRuntime(config: CloudConfig, { definitions, log, secret }: 
     random,
     definitions,
     webhooks: httpWebhooks(),
-    settings: { ...settings, stagingBucket, notices: on, environment, consoleUrl },
+    settings: {
+      ...settings,
+      stagingBucket,
+      notices: on,
+      environment,
+      consoleUrl,
+      ...(schedules === undefined ? {} : { schedules }),
+    },
   });
 }

@@ -1,5 +1,6 @@
 /** When an asset is asked to run by itself, as data. */
 import { nextTick } from "./cron.ts";
+import { canonicalJson, shortHash } from "./hash.ts";
 import { intervalCron } from "./interval.ts";
 import type { Interval } from "./interval.ts";
 import type { PartitionsDefinition } from "./partitions.ts";
@@ -51,7 +52,8 @@ export function followsUpstreams(condition: AutomationCondition | undefined): co
 
 /**
  * What a scheduled request stands for: the window that has ended, where the schedule ticks with the partitions; otherwise
- * the tick, by its minute. A message that is published twice within it starts nothing.
+ * the tick, by its minute. A message that is published twice within it starts nothing. `config`: of a job's request, since two
+ * schedules of one multi-asset may tick in one minute for other outputs.
  */
 export function scheduledRunKey(
   asset: {
@@ -60,13 +62,15 @@ export function scheduledRunKey(
   },
   partition: string,
   publishedAt: number,
+  config?: unknown,
 ): string {
   const { partitions, automation } = asset;
   const byWindow =
     partitions?.kind === "time" &&
     (automation?.kind !== "schedule" || automation.cron === intervalCron(partitions.interval));
   if (byWindow) return `schedule:${partition}`;
-  return `schedule:${partition}:${new Date(Math.floor(publishedAt / 60_000) * 60_000).toISOString()}`;
+  const what = config === undefined ? "" : `${shortHash([canonicalJson(config)])}:`;
+  return `schedule:${partition}:${what}${new Date(Math.floor(publishedAt / 60_000) * 60_000).toISOString()}`;
 }
 
 function checkCron(cron: string, timeZone: string): string {

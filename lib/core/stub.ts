@@ -5,6 +5,7 @@
  */
 import type { AlertDefinition } from "./alert.ts";
 import type { AssetDefinition } from "./asset.ts";
+import type { ScheduleCondition } from "./automation.ts";
 import type { Definition } from "./definitions.ts";
 import { PARQUET_FILES } from "./custom-io-manager.ts";
 import { brand } from "./definition.ts";
@@ -23,8 +24,15 @@ export type Stub =
       /** One that is all data; the code of an author's own would come along. */
       readonly ioManager?: ParquetFiles;
       readonly rows?: RowPlan;
+      readonly automation?: ScheduleCondition;
+      readonly multi?: NonNullable<AssetDefinition["multi"]>;
     })
-  | { readonly kind: "job"; readonly name: string }
+  /** `multi`: that of a multi-asset, whose outputs have stubs of their own. */
+  | {
+      readonly kind: "job";
+      readonly name: string;
+      readonly multi?: { readonly outputs: Readonly<Record<string, never>> };
+    }
   | ({ readonly kind: "sensor" } & Pick<SensorDefinition, "name" | "watches" | "requests">)
   | { readonly kind: "check"; readonly asset: string; readonly name: string }
   | ({ readonly kind: "pool" } & Pick<PoolDefinition, "name" | "limit">)
@@ -33,8 +41,8 @@ export type Stub =
 export interface StubOptions {
   /** For those who route objects. */
   readonly source?: boolean;
-  /** For those who look at deadlines. */
-  readonly freshness?: boolean;
+  /** For those who look at deadlines: of freshness, and of schedules. */
+  readonly deadlines?: boolean;
 }
 
 /** What other functions may know of the definition, and nothing of its code. */
@@ -43,6 +51,8 @@ export function stubOf(definition: Definition, options: StubOptions = {}): Stub 
     case "asset": {
       const { kind, key, previousKeys, external, target, partitions, schema, ioManager } = definition;
       const source = options.source === true ? definition.source : undefined;
+      const { automation, multi } = definition;
+      const ticks = options.deadlines === true && automation?.kind === "schedule" ? { automation } : undefined;
       return {
         kind,
         key,
@@ -52,7 +62,8 @@ export function stubOf(definition: Definition, options: StubOptions = {}): Stub 
         ...(partitions === undefined ? {} : { partitions }),
         ...(ioManager?.kind === PARQUET_FILES ? { ioManager } : {}),
         ...(source === undefined ? {} : { source }),
-        ...(options.freshness !== true || definition.freshness === undefined
+        ...(ticks === undefined ? {} : { ...ticks, ...(multi === undefined ? {} : { multi }) }),
+        ...(options.deadlines !== true || definition.freshness === undefined
           ? {}
           : { freshness: definition.freshness }),
         ...(schema === undefined ? {} : { rows: planOfFields(rowShape(schema).fields) }),
@@ -66,8 +77,10 @@ export function stubOf(definition: Definition, options: StubOptions = {}): Stub 
       const { [brand]: _, kind, description, assets, ...rest } = definition;
       return { kind, ...rest };
     }
-    case "job":
-      return { kind: definition.kind, name: definition.name };
+    case "job": {
+      const multi = options.deadlines === true && definition.multi !== undefined;
+      return { kind: definition.kind, name: definition.name, ...(multi ? { multi: { outputs: {} } } : {}) };
+    }
     case "sensor": {
       const { kind, name, watches, requests } = definition;
       return { kind, name, watches, requests };

@@ -34,6 +34,11 @@ export type Envelope =
  */
 export const REPLAYED = Object.freeze({ messageId: "sluice-message-id", publishedAt: "sluice-published-at" });
 
+/** What the message of a tick carries that is sent after its time: it asks for what it would have asked for then, as the same run. */
+export function tickAttributes(tick: number): Readonly<Record<string, string>> {
+  return { [REPLAYED.publishedAt]: new Date(tick).toISOString() };
+}
+
 const text = z.string();
 const messageSchema = z.object({
   data: text.optional(),

@@ -1,6 +1,7 @@
 /** The ports that a runtime stands on, and the few numbers that it goes by. */
 import type { AlertOn } from "../core/alert.ts";
 import type { Definitions } from "../core/definitions.ts";
+import type { ScheduleRules } from "../core/schedule.ts";
 import type { Clock, Random } from "../ports/clock.ts";
 import type { EventStore } from "../ports/event-store.ts";
 import type { MessageBus } from "../ports/message-bus.ts";
@@ -42,6 +43,8 @@ export interface Settings {
   readonly consoleUrl: string;
   /** Whether the warehouse counts the changes of a day, so that a backfill must fit into them. Default true. */
   readonly dailyQuotas: boolean;
+  /** When schedules tick, where sweeps are to make up for lost ticks. Default: they are not. */
+  readonly schedules?: ScheduleRules;
 }
 
 export const defaultSettings: Settings = Object.freeze({

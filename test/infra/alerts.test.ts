@@ -78,7 +78,7 @@ describe("stubs", () => {
   test("carry a policy to whoever looks at deadlines, and to nobody else", () => {
     const asset_ = plain.assets.get("crm/accounts") ?? assert.fail("no asset");
     assert.ok(!("freshness" in stubOf(asset_)));
-    const stub = stubOf(asset_, { freshness: true });
+    const stub = stubOf(asset_, { deadlines: true });
     assert.deepEqual(stub.kind === "asset" && stub.freshness, accounts.freshness);
   });
 
