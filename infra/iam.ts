@@ -129,9 +129,9 @@ function grantsOf(
   switch (access.kind) {
     case "read-dataset":
     case "write-dataset": {
-      const role = access.kind === "read-dataset" ? "roles/bigquery.dataViewer" : "roles/bigquery.dataEditor";
       const where = access.project === undefined || access.project === project ? {} : { project: access.project };
-      return [grant({ kind: "dataset", name: access.dataset, ...where }, role)];
+      const binding = grant({ kind: "dataset", name: access.dataset, ...where }, datasetRole(access));
+      return [access.replaces === true ? { ...binding, reasons: [`${access.reason}, ${LOOKS}`] } : binding];
     }
     // Jobs run, and are billed, in the environment's own project, wherever their tables are.
     case "run-jobs":
@@ -243,16 +243,28 @@ function agentOf(project: string, service: string): string {
   return `serviceAccount:service-{number:${project}}@${service}.iam.gserviceaccount.com`;
 }
 
-const VIEWER = " roles/bigquery.dataViewer ";
-const EDITOR = " roles/bigquery.dataEditor ";
+const VIEWER = "roles/bigquery.dataViewer";
+const EDITOR = "roles/bigquery.dataEditor";
+/** The least role of a dataset that has `bigquery.rowAccessPolicies.list`. */
+const OWNER = "roles/bigquery.dataOwner";
+const LOOKS = "after a look for row policies";
 
-/** Equal bindings become one, with all their reasons; and whoever may edit a dataset need not be allowed to read it. */
+function datasetRole({ kind, replaces }: { readonly kind: string; readonly replaces?: true }): string {
+  return kind === "read-dataset" ? VIEWER : replaces === true ? OWNER : EDITOR;
+}
+
+/** The roles that include this one. */
+const WIDER: Readonly<Record<string, readonly string[]>> = { [VIEWER]: [EDITOR, OWNER], [EDITOR]: [OWNER] };
+
+/** Equal bindings become one, with all their reasons; and whoever has the wider role for a dataset needs no other. */
 function mergedBindings(all: readonly Binding[]): Binding[] {
   const groups = Map.groupBy(all, ({ resource, role, member, condition }) =>
     [resource.kind, resource.project ?? "", resource.name, role, member, condition?.expression ?? ""].join(" "),
   );
+  const isIncluded = (key: string, role = ""): boolean =>
+    (WIDER[role] ?? []).some((wider) => groups.has(key.replace(` ${role} `, ` ${wider} `)));
   return [...groups]
-    .filter(([key]) => !key.includes(VIEWER) || !groups.has(key.replace(VIEWER, EDITOR)))
+    .filter(([key, [first]]) => !isIncluded(key, first?.role))
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .flatMap(([, [first, ...others]]) => {
       if (first === undefined) return [];

@@ -15,6 +15,8 @@ export type Need =
       readonly kind: "write-dataset" | "read-dataset";
       readonly project?: string;
       readonly dataset: string;
+      /** With `write-dataset`: whole tables or partitions are replaced, so that what protects their rows has to be seen. */
+      readonly replaces?: true;
       readonly reason: string;
     }
   | { readonly kind: "run-jobs"; readonly project?: string; readonly reason: string }

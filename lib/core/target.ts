@@ -133,7 +133,10 @@ function checkPublish(key: AssetKey, { publish, slot, table }: Target): void {
 export function targetNeeds(key: AssetKey, target: Target): readonly Need[] {
   const project = target.table.project === undefined ? {} : { project: target.table.project };
   const { dataset } = target.table;
-  const needs: Need[] = [{ kind: "write-dataset", ...project, dataset, reason: `${key} is published in it` }];
+  // What adds to a table, or is a view, leaves the table's row policies alone.
+  const replaces = (target.publish ?? "replace") === "replace" ? { replaces: true as const } : {};
+  const reason = `${key} is published in it`;
+  const needs: Need[] = [{ kind: "write-dataset", ...project, dataset, ...replaces, reason }];
   const staging = target.stagingDataset ?? dataset;
   if (staging !== dataset)
     needs.push({ kind: "write-dataset", ...project, dataset: staging, reason: `${key} is staged in it` });

@@ -3,6 +3,7 @@
  * takes a table's schema along, and with that its policy tags and row policies away, it changes no column, and it copies a
  * partition only from a table of the same partitions. For the rest a query writes the rows, which is as atomic.
  */
+import { PermanentError } from "../core/errors.ts";
 import { formatTable } from "../core/table.ts";
 import type { Column, Destination, TimePartitioning } from "../core/table.ts";
 import type { CopySpec, Disposition } from "./bigquery-config.ts";
@@ -39,11 +40,17 @@ export type CopyPlan =
       readonly disposition: Disposition;
     };
 
+/** `unseen`: the account may not look. */
+export type RowPolicies = "none" | "some" | "unseen";
+
 /** What a plan has to know of the tables. */
 export interface CopyTables {
   get(table: Destination): Promise<TableResource | undefined>;
-  /** `false` also for a table that is not there. */
-  hasRowPolicies(table: Destination): Promise<boolean>;
+  /**
+   * `none` also for a table that is not there. A table that `expires` was made by us for a while: what cannot be seen of it is
+   * taken for none.
+   */
+  rowPolicies(table: Destination, options: { readonly expires: boolean }): Promise<RowPolicies>;
   /** An empty table of the source's columns; the one that is there, where somebody was quicker. */
   create(table: Destination, source: TableResource, partitioning: TimePartitioning): Promise<TableResource>;
   /** The partitions of a table that hold rows, at least two of them where there are more. */
@@ -53,7 +60,10 @@ export interface CopyTables {
 /** Throws `PermanentError`, its code BigQuery's reason, for a copy that must not or cannot be. */
 export async function planCopy(spec: CopySpec, tables: CopyTables, naming: Naming): Promise<CopyPlan> {
   // What a replaced table must keep is asked for along with the table; where it matters, its error is heard of.
-  const rowPolicies = spec.append === true ? Promise.resolve(false) : tables.hasRowPolicies(spec.destination);
+  const rowPolicies: Promise<RowPolicies> =
+    spec.append === true
+      ? Promise.resolve("none")
+      : tables.rowPolicies(spec.destination, { expires: spec.expiresAt !== undefined });
   rowPolicies.catch(() => undefined);
   const [source, found] = await Promise.all([tables.get(spec.source), tables.get(spec.destination)]);
   if (source === undefined) throw missing(spec.source);
@@ -72,12 +82,25 @@ interface World {
   readonly tables: CopyTables;
   readonly naming: Naming;
   /** Of the destination. */
-  readonly rowPolicies: Promise<boolean>;
+  readonly rowPolicies: Promise<RowPolicies>;
 }
 
 /** Whether the destination has policy tags or row policies, which WRITE_TRUNCATE may drop. */
-async function isProtected({ append }: CopySpec, found: TableResource, { rowPolicies }: World): Promise<boolean> {
-  return append !== true && (hasPolicyTags(found.schema?.fields) || rowPolicies);
+async function protection({ append }: CopySpec, found: TableResource, { rowPolicies }: World): Promise<RowPolicies> {
+  return append !== true && hasPolicyTags(found.schema?.fields) ? "some" : rowPolicies;
+}
+
+/** A copy that is refused only because there may be row policies is refused with the way to see that there are none. */
+function advised<T>(found: RowPolicies, to: TableReference, shown: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (found !== "unseen" || !(error instanceof PermanentError)) throw error;
+    const role = `roles/bigquery.dataOwner on the dataset ${to.projectId}.${to.datasetId}`;
+    throw invalid(
+      `${shown}: the account may not see whether the table has row policies, which a copy would drop, and a query cannot do it (${error.message}); grant the account ${role}`,
+    );
+  }
 }
 
 async function planWhole(
@@ -101,17 +124,22 @@ async function planWhole(
   if (found === undefined) return copy;
   if (spec.append === true && !samePartitioning(partitioningOf(source), partitioningOf(found)))
     throw invalid(`${shown}: the table is partitioned otherwise than the source; name a partition`);
-  const kept = await isProtected(spec, found, world);
+  const policies = await protection(spec, found, world);
+  const kept = policies !== "none";
   if (!kept && (spec.append !== true || sameColumns(columnsOf(source), columnsOf(found)))) return copy;
-  if (found.timePartitioning !== undefined && found.timePartitioning.field === undefined) {
-    throw invalid(
-      kept
-        ? `${shown}: it has policy tags or row policies, and a copy of all its ingestion-time partitions would drop them; copy one partition at a time`
-        : `${shown}: its columns are not those of ${formatTable(spec.source)}, and by ingestion time only one partition can be written then; extend the source first, or copy into a partition`,
-    );
-  }
-  const sql = selection(from, columnsOf(source), columnsOf(found), shown);
-  return { kind: "query", sql, destination: to, disposition: kept ? "WRITE_TRUNCATE_DATA" : disposition };
+  return advised(policies, to, shown, () => {
+    if (found.timePartitioning !== undefined && found.timePartitioning.field === undefined) {
+      throw invalid(
+        policies === "unseen"
+          ? "a query writes one ingestion-time partition at a time"
+          : kept
+            ? `${shown}: it has policy tags or row policies, and a copy of all its ingestion-time partitions would drop them; copy one partition at a time`
+            : `${shown}: its columns are not those of ${formatTable(spec.source)}, and by ingestion time only one partition can be written then; extend the source first, or copy into a partition`,
+      );
+    }
+    const sql = selection(from, columnsOf(source), columnsOf(found), shown);
+    return { kind: "query", sql, destination: to, disposition: kept ? "WRITE_TRUNCATE_DATA" : disposition };
+  });
 }
 
 async function planPartition(
@@ -134,7 +162,8 @@ async function planPartition(
   if (fits && partitioning.column !== undefined) await checkOnly(spec, partition, tables);
   // A copy job cannot say how to partition what it makes. Should we die now, an empty table is there before its first rows.
   const target = found ?? (await tables.create(spec.destination, source, partitioning));
-  const kept = found !== undefined && (await isProtected(spec, found, world));
+  const policies = found === undefined ? "none" : await protection(spec, found, world);
+  const kept = policies !== "none";
   const same = sameColumns(columnsOf(source), columnsOf(target)) && !kept;
   const [from, to] = [referenceOf(naming, spec.source), referenceOf(naming, spec.destination)];
   const disposition = spec.append === true ? "WRITE_APPEND" : "WRITE_TRUNCATE";
@@ -146,7 +175,8 @@ async function planPartition(
     return { kind: "copy", source: from, destination: to, disposition };
   const filter =
     fits && partitioning.column === undefined ? ` WHERE _PARTITIONTIME = TIMESTAMP '${startOf(partition)}'` : "";
-  const sql = `${selection(from, columnsOf(source), columnsOf(target), shown)}${filter}`;
+  const selected = advised(policies, to, shown, () => selection(from, columnsOf(source), columnsOf(target), shown));
+  const sql = `${selected}${filter}`;
   return { kind: "query", sql, destination: to, disposition: kept ? "WRITE_TRUNCATE_DATA" : disposition };
 }
 

@@ -95,7 +95,12 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
       case "SELECT":
         return resultRows(id);
       case "SCRIPT": {
-        const last = await lastSelect(id, job);
+        const last = await lastSelect(id, job).catch((error: unknown) => {
+          // Whoever may only run jobs may not list them: how many rows there are stays unknown, and the script has succeeded.
+          if (unlisted(error)) return "unknown" as const;
+          throw error;
+        });
+        if (last === "unknown") return undefined;
         return last === undefined ? 0 : resultRows(last);
       }
       case "INSERT":
@@ -201,7 +206,13 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
       if (!isQuery || job.status.state !== "DONE" || job.status.errorResult !== undefined)
         throw new PermanentError(`job ${id} is no query that succeeded, so it has no rows`, { code: "bad-input" });
       const isScript = query?.statementType === "SCRIPT";
-      const from = isScript ? await lastSelect(id, job, signal) : query?.statementType === "SELECT" ? id : undefined;
+      const from = isScript
+        ? await lastSelect(id, job, signal).catch((error: unknown) => {
+            throw refused(error, `the rows of script ${id}${unlisted(error) ? LIST_REMEDY : ""}`);
+          })
+        : query?.statementType === "SELECT"
+          ? id
+          : undefined;
       if (from === undefined) return;
       for (let pageToken: string | undefined; ;) {
         const parameters = { location, maxResults: pageRows, pageToken, "formatOptions.useInt64Timestamp": true };
@@ -223,6 +234,14 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
     },
   };
 }
+
+/** The account may run jobs, and not list its own: a script's statements are jobs of their own, found by a list. */
+function unlisted(error: unknown): boolean {
+  return error instanceof BigqueryRefusal && error.status === 403;
+}
+
+const LIST_REMEDY =
+  " (found with bigquery.jobs.list: grant roles/bigquery.user to the account, or ask by one statement)";
 
 /** A job that takes its id and fails with this message. */
 function failing(message: string): JobConfiguration {

@@ -44,7 +44,7 @@ export const tableList = z.object({
   nextPageToken: z.string().optional(),
 });
 
-export const rowPolicies = z.object({ rowAccessPolicies: z.array(z.unknown()).optional() });
+export const rowPolicyList = z.object({ rowAccessPolicies: z.array(z.unknown()).optional() });
 
 /** A row, or a nested record: its fields' values in order. */
 export interface Cell {

@@ -3,10 +3,11 @@ import { PermanentError, RetryableError } from "../core/errors.ts";
 import { formatTable } from "../core/table.ts";
 import type { Column, Destination, TableRef, TimePartitioning } from "../core/table.ts";
 import { BigqueryRefusal, refused, type Api } from "./bigquery-api.ts";
+import type { Clock } from "../ports/clock.ts";
 import type { TableChanges } from "../ports/warehouse.ts";
-import type { CopyTables } from "./bigquery-copy.ts";
+import type { CopyTables, RowPolicies } from "./bigquery-copy.ts";
 import { isBlank, type Blank } from "./bigquery-expiry.ts";
-import { page, read, rowPolicies, tableList, tableResource, type TableResource } from "./bigquery-resources.ts";
+import { page, read, rowPolicyList, tableList, tableResource, type TableResource } from "./bigquery-resources.ts";
 import {
   checkDecorator,
   columnsOf,
@@ -25,8 +26,8 @@ import {
 export interface TableStore extends CopyTables {
   /** Makes the blank table for a load; what is there already, blank or not, stays, and is the result. */
   prepare(table: TableRef, blank: Blank): Promise<"made" | TableResource>;
-  /** Whether the table has policy tags or row policies, which WRITE_TRUNCATE may drop. */
-  isProtected(table: Destination, resource: TableResource): Promise<boolean>;
+  /** Whether the table has policy tags, or may have row policies, which WRITE_TRUNCATE drops. */
+  isProtected(table: Destination, resource: TableResource, options: { readonly expires: boolean }): Promise<boolean>;
   extend(table: TableRef, columns: readonly Column[], etag: string): Promise<void>;
   drop(table: Destination): Promise<boolean>;
   list(dataset: { readonly project?: string; readonly dataset: string }, prefix: string): AsyncIterable<TableRef>;
@@ -36,7 +37,10 @@ export interface TableStore extends CopyTables {
   expire(table: TableRef, expiresAt: number, changedBefore: number): Promise<void>;
 }
 
-export function tableStore(api: Api, naming: Naming): TableStore {
+/** BigQuery takes no end that has passed; what should have ended lives until then. */
+const LEAST_LIFE_MS = 60_000;
+
+export function tableStore(api: Api, naming: Naming, clock: Pick<Clock, "now">): TableStore {
   async function get(table: Destination): Promise<TableResource | undefined> {
     const found = await look(table);
     return found === undefined || isBlank(found) ? undefined : found;
@@ -77,16 +81,19 @@ export function tableStore(api: Api, naming: Naming): TableStore {
     for await (const [name] of summary(table, "partition_id")) yield String(name);
   }
 
-  async function hasRowPolicies(table: Destination): Promise<boolean> {
+  async function rowPolicies(table: Destination, { expires }: { readonly expires: boolean }): Promise<RowPolicies> {
     const { partition: _, ...whole } = table;
     const reference = referenceOf(naming, whole);
     try {
       const path = `${pathOf(reference)}/rowAccessPolicies`;
       const { body } = await api({ method: "GET", path, project: reference.projectId, query: { pageSize: 1 } });
-      return (read(rowPolicies, body, formatTable(whole)).rowAccessPolicies ?? []).length > 0;
+      const { rowAccessPolicies = [] } = read(rowPolicyList, body, formatTable(whole));
+      return rowAccessPolicies.length === 0 ? "none" : "some";
     } catch (error) {
-      // An account that may not see row policies may not take them away either: BigQuery refuses the job.
-      if (error instanceof BigqueryRefusal && (error.status === 403 || error.status === 404)) return false;
+      if (!(error instanceof BigqueryRefusal)) throw error;
+      if (error.status === 404) return "none";
+      // Whoever may only edit data may not list row policies: see docs/bigquery.md.
+      if (error.status === 403) return expires ? "none" : "unseen";
       throw refused(error, formatTable(whole));
     }
   }
@@ -95,8 +102,9 @@ export function tableStore(api: Api, naming: Naming): TableStore {
     get,
     partitions,
 
-    hasRowPolicies,
-    isProtected: async (table, resource) => hasPolicyTags(resource.schema?.fields) || hasRowPolicies(table),
+    rowPolicies,
+    isProtected: async (table, resource, options) =>
+      hasPolicyTags(resource.schema?.fields) || (await rowPolicies(table, options)) !== "none",
 
     async changes(table) {
       const found = await get(table);
@@ -219,7 +227,8 @@ export function tableStore(api: Api, naming: Naming): TableStore {
         const now = await look(table);
         if (now === undefined || isView(now) || (now.lastModifiedTime ?? 0) > changedBefore) return;
         if (now.expirationTime !== undefined && now.expirationTime >= expiresAt) return;
-        const body = { expirationTime: String(expiresAt) };
+        const ends = Math.max(Math.trunc(expiresAt), clock.now() + LEAST_LIFE_MS);
+        const body = { expirationTime: String(ends) };
         try {
           await api({ method: "PATCH", path: pathOf(reference), project, etag: now.etag, body });
           return;

@@ -51,9 +51,9 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
   const { client, project, location, clock, random, retry = {}, pollMs = { first: 20, most: 5_000 } } = options;
   const naming: Naming = { project, dataset: options.dataset ?? ((name) => name) };
   const api = bigqueryApi({ client, clock, random, ...retry });
-  const tables = tableStore(api, naming);
+  const tables = tableStore(api, naming, clock);
   // What BigQuery names itself is not mapped again.
-  const own = tableStore(api, { project, dataset: (name) => name });
+  const own = tableStore(api, { project, dataset: (name) => name }, clock);
   const jobs = bigqueryJobs({ api, random, project, location, tables: own });
 
   function limited(spec: QuerySpec): QuerySpec {
@@ -66,7 +66,8 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
     const blank = blankFor(spec);
     const found = blank === undefined ? await tables.get(destination) : await tables.prepare(destination, blank);
     const rows = found === undefined || found === "made" || isBlank(found) ? undefined : found;
-    const kept = rows !== undefined && (await tables.isProtected(destination, rows));
+    const expires = spec.expiresAt !== undefined;
+    const kept = rows !== undefined && (await tables.isProtected(destination, rows, { expires }));
     const write = {
       writeDisposition: kept ? "WRITE_TRUNCATE_DATA" : "WRITE_TRUNCATE",
       createDisposition: blank === undefined ? "CREATE_IF_NEEDED" : "CREATE_NEVER",

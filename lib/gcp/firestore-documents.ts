@@ -68,6 +68,7 @@ const PASSING: ReadonlySet<EventType> = new Set<EventType>([
   "object.refused",
   "message.refused",
   "alert.sent",
+  "alert.delayed",
   "alert.failed",
 ]);
 

@@ -137,6 +137,41 @@ export const bigquerySteps: readonly ProbeStep[] = [
     },
   },
   {
+    name: "row-policies-outlive-truncate-data",
+    relies:
+      "WRITE_TRUNCATE_DATA keeps a table's row policies, and takes rows also from an account to which no policy shows them",
+    where: "lib/gcp/bigquery-copy.ts, protection",
+    async try(desk) {
+      await makeTable(desk, "guarded", { n: "INT64" }, false);
+      await prepared(desk, job(desk, "fill_guarded"), into(desk, "guarded", "SELECT 1 AS n", "WRITE_APPEND"));
+      const table = reference(desk, "guarded");
+      const path = `/datasets/${datasetOf(desk)}/tables/guarded/rowAccessPolicies`;
+      // Without anybody to whom it shows rows.
+      const policy = { rowAccessPolicyReference: { ...table, policyId: "nobody" }, filterPredicate: "n > 0" };
+      needed(await desk.bigquery({ method: "POST", path, body: policy }), "making a row policy");
+      const answer = await insert(
+        desk,
+        job(desk, "replace_guarded"),
+        into(desk, "guarded", "SELECT 2 AS n UNION ALL SELECT 3", "WRITE_TRUNCATE_DATA"),
+      );
+      const error = answer.status < 300 ? errorOf(await ended(desk, job(desk, "replace_guarded"))) : shown(answer);
+      if (error !== undefined) return holds(false, error);
+      const { body } = needed(await desk.bigquery({ path }), "listing the row policies");
+      const policies = listAt(body, "rowAccessPolicies").map(
+        (one) => at(one, "rowAccessPolicyReference", "policyId") ?? "?",
+      );
+      const found = needed(
+        await desk.bigquery({ path: path.replace(/\/rowAccessPolicies$/, "") }),
+        "looking at the table",
+      );
+      const rows = at(found.body, "numRows");
+      return holds(
+        policies.join() === "nobody" && rows === "2",
+        `row policies: ${policies.join()}; ${rows ?? "?"} rows`,
+      );
+    },
+  },
+  {
     name: "dry-run-names-dml-target",
     relies: "a dry run of an INSERT, UPDATE, DELETE or MERGE names the table that it would change",
     where: "lib/gcp/bigquery-authority.ts, checkDryRun",
@@ -153,6 +188,23 @@ export const bigquerySteps: readonly ProbeStep[] = [
         name === `${datasetOf(desk)}.dml` && kind === "INSERT",
         target === undefined ? `${kind ?? "?"}, and no destination table` : `${kind ?? "?"} into ${name}`,
       );
+    },
+  },
+  {
+    name: "statements-of-a-script",
+    relies: "the statements of a script are jobs of their own, which whoever runs it may list, each with its kind",
+    where: "lib/gcp/bigquery-jobs.ts, lastSelect",
+    async try(desk) {
+      const id = job(desk, "script");
+      await prepared(desk, id, query("SELECT 1 AS a; SELECT 2 AS b UNION ALL SELECT 3"));
+      const listed = await desk.bigquery({ path: "/jobs", query: { parentJobId: id, projection: "full" } });
+      if (listed.status >= 300) return holds(false, `listing them: ${shown(listed)}`);
+      const kinds = listAt(listed.body, "jobs").map((one) => at(one, "statistics", "query", "statementType") ?? "?");
+      const evaluated = listAt(listed.body, "jobs").map((one) =>
+        at(one, "statistics", "scriptStatistics", "evaluationKind"),
+      );
+      const good = kinds.length > 0 && kinds.every((kind) => kind === "SELECT") && evaluated.includes("STATEMENT");
+      return holds(good, kinds.length === 0 ? "none" : kinds.join(", "));
     },
   },
   {

@@ -34,7 +34,7 @@ test("the manifest is written, and checked; what is wrong is one line each", asy
   assert.match(written.stdout, /^prod: project own-project, europe-west1, datasets in EU$/m);
   assert.match(
     written.stdout,
-    /roles\/bigquery\.dataEditor on dataset their-project\.shop for serviceAccount:fn-shop@.*: shop\/rates is published in it/,
+    /roles\/bigquery\.dataOwner on dataset their-project\.shop for serviceAccount:fn-shop@.*: shop\/rates is published in it/,
   );
   manifestSchema.parse(JSON.parse(text()));
 

@@ -54,7 +54,7 @@ describe("a dry run", () => {
     assert.match(stdout, policy);
     assert.match(
       stdout,
-      /^\+ policy dataset shop +grants a role\n {4}roles\/bigquery\.dataEditor for fn-shop@own-project: shop\/rates is published in it$/m,
+      /^\+ policy dataset shop +grants a role\n {4}roles\/bigquery\.dataOwner for fn-shop@own-project: shop\/rates is published in it, after a look for row policies$/m,
     );
     assert.doesNotMatch(stdout, /is not there yet/);
     const [, files = ""] =

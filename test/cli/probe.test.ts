@@ -64,7 +64,9 @@ describe("sluice probe", () => {
       "copy-partition-to-partition": "confirmed",
       "copy-into-missing-partition": "confirmed",
       "write-truncate-data": "confirmed",
+      "row-policies-outlive-truncate-data": "confirmed",
       "dry-run-names-dml-target": "confirmed",
+      "statements-of-a-script": "confirmed",
       "refused-insert": "confirmed",
       "load-into-blank-table": "confirmed",
       "load-without-its-table": "confirmed",
@@ -121,7 +123,7 @@ describe("sluice probe", () => {
       stdout,
       /^NOT CONFIRMED {7}load-without-its-table: notFound: Not found: Something; the table answers 404$/m,
     );
-    assert.match(stdout, /13 behaviours confirmed, 3 not confirmed, 5 could not be tried/);
+    assert.match(stdout, /15 behaviours confirmed, 3 not confirmed, 5 could not be tried/);
     await assertNothingLeft();
   });
 

@@ -66,7 +66,7 @@ test("a table that follows from the key follows from the oldest one, and needs w
       .map((need) => ({ ...need, reason: "" })),
     [
       { kind: "stage-objects", prefix: "very/old/", reason: "" },
-      { kind: "write-dataset", dataset: "very", reason: "" },
+      { kind: "write-dataset", dataset: "very", replaces: true, reason: "" },
     ],
   );
 });

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { TableRef } from "../../lib/core/table.ts";
 import { systemClock } from "../../lib/local/system-clock.ts";
 import type { Clock } from "../../lib/ports/clock.ts";
+import { discoveryFile, requestCheck } from "./bigquery/discovery.ts";
 import { jobsOf, type Controls, type Job } from "./bigquery/jobs.ts";
 import { bigqueryRoutes } from "./bigquery/routes.ts";
 import { tablesOf } from "./bigquery/tables.ts";
@@ -25,6 +26,8 @@ export interface FakeBigqueryOptions {
   readonly datasets?: readonly string[];
   /** The file with the bytes of a `gs://` URI: of a fake bucket, say. One that is not there is an object that is not there. */
   readonly resolveUri: (uri: string) => string;
+  /** Takes what an extract job makes; without it, such a job fails. */
+  readonly writeObject?: (uri: string, bytes: Uint8Array) => Promise<void>;
   readonly clock?: Clock;
   /** Asks for a bearer token in every request. Default no. */
   readonly requireAuth?: boolean;
@@ -72,6 +75,7 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
     location,
     clock,
     resolveUri: (uri) => (uri === emptyUri ? empty : resolveUri(uri)),
+    writeObject: options.writeObject,
   });
   for (const name of datasets) world.datasets.set(name, { location });
 
@@ -101,7 +105,9 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
   });
   const tables = tablesOf(world, emptyUri);
   const { requireAuth = false, port = 0 } = options;
-  const http = await startHttpFake(bigqueryRoutes({ world, jobs, tables }), { requireAuth, port });
+  const discovery = discoveryFile();
+  const check = discovery === undefined ? undefined : requestCheck(discovery);
+  const http = await startHttpFake(bigqueryRoutes({ world, jobs, tables, check }), { requireAuth, port });
 
   return {
     ...http,

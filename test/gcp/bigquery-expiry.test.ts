@@ -172,6 +172,22 @@ describe("a load", () => {
       );
     },
   );
+
+  withBigquery("goes a minute after somebody looks, where its end has passed by then", async (world, subject) => {
+    const { put, warehouse, advance } = world;
+    const partition = { partitioning: { type: "DAY" }, partition: "20240501" } as const;
+    const spec = { ...csvLoad(await put("1\n"), "staged", n), clustering: ["n"], ...partition } as JobSpec;
+    await warehouse.submit("a", { ...spec, expiresAt: Date.now() + hour }, {});
+    assert.equal(await ended(subject, "a"), undefined);
+    advance(5 * hour);
+    const { clock } = subject.options;
+    const least = clock.now() + minute;
+    assert.equal((await warehouse.inspect("a"))?.state, "succeeded");
+    const { expiresAt = 0 } = (await warehouse.describe(ref("staged"))) ?? {};
+    assert.ok(expiresAt >= least && expiresAt <= clock.now() + minute, `${expiresAt - least} ms off`);
+    await warehouse.inspect("a");
+    assert.equal((await warehouse.describe(ref("staged")))?.expiresAt, expiresAt, "it is put off once");
+  });
 });
 
 withBigquery(

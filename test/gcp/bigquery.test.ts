@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import { jobErrorOf } from "../../lib/gcp/bigquery-reasons.ts";
 import { bigqueryWarehouse } from "../../lib/gcp/bigquery-warehouse.ts";
 import type { JobSpec } from "../../lib/ports/warehouse.ts";
-import { startFakeGcs } from "../fakes/fake-gcs.ts";
+import { fileOfUri, startFakeGcs } from "../fakes/fake-gcs.ts";
 import {
   column,
   csvLoad,
@@ -109,11 +109,7 @@ describe("what is asked for", () => {
       const { startFakeBigquery } = await import("../fakes/fake-bigquery.ts");
       const { bigqueryClient } = await import("../../lib/gcp/bigquery-client.ts");
       const { PassThroughClient } = await import("google-auth-library");
-      const resolveUri = (uri: string): string => {
-        const [, bucket = "", name = ""] = /^gs:\/\/([^/]+)\/(.*)$/.exec(uri) ?? [];
-        return gcs.pathOf(bucket, name) ?? `/nowhere/${name}`;
-      };
-      const other = await startFakeBigquery({ resolveUri, datasets: ["shop"], project: fake.project });
+      const other = await startFakeBigquery({ resolveUri: fileOfUri(gcs), datasets: ["shop"], project: fake.project });
       try {
         const client = bigqueryClient({
           project: fake.project,
@@ -305,6 +301,59 @@ describe("copies", () => {
     },
   );
 
+  const unseen = { match: /^GET \S*\/rowAccessPolicies/, fault: 403, reason: "accessDenied", times: 99 } as const;
+
+  withBigquery(
+    "policies outlive a copy and a load also where the account may not see them",
+    async ({ warehouse, put, fill, succeed, values }, subject) => {
+      const { fake } = subject;
+      await fill("clean", n, [{ n: 1 }]);
+      await fill("staged", n, [{ n: 2 }]);
+      fake.setRowPolicies(ref("clean"), ["only_mine"]);
+      fake.fail(unseen);
+      const copy = { kind: "copy", source: ref("staged"), destination: ref("clean") } as const;
+      const replaced = await succeed(copy);
+      assert.equal(part(fake, replaced.jobId, "query", "writeDisposition"), "WRITE_TRUNCATE_DATA");
+      assert.deepEqual([await values("clean"), fake.rowPolicies(ref("clean"))], [[2], ["only_mine"]]);
+      await fill("clean", n, [{ n: 3 }]);
+      assert.deepEqual([await values("clean"), fake.rowPolicies(ref("clean"))], [[3], ["only_mine"]]);
+
+      const fresh = await succeed({ ...copy, destination: ref("fresh") });
+      assert.notEqual(part(fake, fresh.jobId, "copy"), undefined, "a table that is not there has none");
+      const added = await succeed({ ...copy, append: true });
+      assert.notEqual(part(fake, added.jobId, "copy"), undefined, "what is added takes none away");
+      const expiresAt = Date.now() + 60 * minute;
+      const staged = await succeed({ ...csvLoad(await put("x\n"), "staged", [column("s", "STRING")]), expiresAt });
+      assert.equal(part(fake, staged.jobId, "load", "writeDisposition"), "WRITE_TRUNCATE", "a table of our own");
+      assert.deepEqual((await warehouse.describe(ref("staged")))?.schema, [column("s", "STRING")]);
+    },
+  );
+
+  withBigquery(
+    "what only a copy job could do is refused where it might drop policies, with the role that lets it be seen",
+    async ({ fill, succeed, fail, values }, { fake }) => {
+      const required = [column("n", "INT64", "REQUIRED")];
+      const daily = { partitioning: { type: "DAY" }, partition: "20240501" } as const;
+      await fill("strict", required, [{ n: 1 }]);
+      await fill("strict_staged", required, [{ n: 2 }]);
+      await fill("parts", n, [{ n: 1 }], daily);
+      await fill("parts_staged", n, [{ n: 2 }], daily);
+      fake.fail(unseen);
+      for (const table of ["strict", "parts"]) {
+        const copy = { kind: "copy", source: ref(`${table}_staged`), destination: ref(table) } as const;
+        const remedy = "grant the account roles/bigquery.dataOwner on the dataset sluice-test.shop";
+        await fail(copy, "invalid", `shop.${table}: the account may not see whether`, remedy);
+        assert.deepEqual(await values(table), [1]);
+      }
+      fake.heal();
+      for (const table of ["strict", "parts"]) {
+        const { jobId } = await succeed({ kind: "copy", source: ref(`${table}_staged`), destination: ref(table) });
+        assert.notEqual(part(fake, jobId, "copy"), undefined);
+        assert.deepEqual(await values(table), [2]);
+      }
+    },
+  );
+
   withBigquery("a missing dataset is told with its remedy", async ({ warehouse, fill }) => {
     await fill("staged", n, [{ n: 1 }]);
     const to = (dataset: string): JobSpec => ({
@@ -435,6 +484,23 @@ describe("answers", () => {
     await assert.rejects(warehouse.extend(ref("t"), [column("a", "STRING")], next.etag), { name: "RetryableError" });
     assert.deepEqual((await warehouse.describe(ref("t")))?.schema, [...n, column("a", "STRING")], "there, once");
   });
+
+  withBigquery(
+    "a script succeeds also where the account may not list its jobs, and its rows say what is missing",
+    async ({ warehouse, run }, { fake }) => {
+      const script = { kind: "query", sql: "SELECT 1 AS a; SELECT 2 AS b UNION ALL SELECT 3;" } as const;
+      fake.fail({ match: /^GET \S*\/jobs\?/, fault: 403, reason: "accessDenied", times: 99 });
+      const { jobId, state, rows } = await run(script);
+      assert.deepEqual([state, rows], ["succeeded", undefined], "unknown, and not none");
+      await assert.rejects(Array.fromAsync(warehouse.rows(jobId)), {
+        name: "PermanentError",
+        code: "accessDenied",
+        message: /^the rows of script .* grant roles\/bigquery\.user/,
+      });
+      fake.heal();
+      assert.equal((await warehouse.inspect(jobId))?.rows, 2);
+    },
+  );
 
   withBigquery("a drop whose answer is lost has dropped", async ({ warehouse, fill }, { fake }) => {
     await fill("t", n, [{ n: 1 }]);

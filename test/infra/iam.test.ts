@@ -74,7 +74,7 @@ describe("least privilege", () => {
       rightsOf("asset-g-scores", definitions, { accounts: "asset" }),
       [
         ...common,
-        "bigquery.dataEditor dataset:g",
+        "bigquery.dataOwner dataset:g",
         "bigquery.jobUser project:own-project",
         ...topics("g.scores"),
         "pubsub.publisher topic:job.scores_clean_up_job",
@@ -114,7 +114,7 @@ describe("least privilege", () => {
     assert.deepEqual(
       rightsOf("fn-down", definitions, { accounts: "file" }),
       [
-        "bigquery.dataEditor dataset:b",
+        "bigquery.dataOwner dataset:b",
         "bigquery.dataViewer dataset:a",
         "bigquery.dataViewer dataset:other-project.crm",
         "bigquery.jobUser project:own-project",
@@ -142,12 +142,47 @@ describe("least privilege", () => {
     assert.deepEqual(
       rightsOf("fn-shop", definitionsOf({ "shop.ts": { rows } })),
       [
-        "bigquery.dataEditor dataset:a",
+        "bigquery.dataOwner dataset:a",
         "bigquery.jobUser project:own-project",
         ...topics("a.rows"),
         "secretmanager.secretAccessor secret:t",
         `storage.objectUser ${STAGING} [below a/rows/]`,
       ].sort(),
+    );
+  });
+
+  test("whoever replaces tables sees their row policies, and whoever adds to them, or only stages, may not", () => {
+    const rows = sql`SELECT 1 AS a`;
+    const apart = { table: { dataset: "x", table: "all" }, slot: "table", stagingDataset: "x_raw" } as const;
+    const all = asset({ key: "x/all", resources: { bq: bigquery() }, target: apart, materialize: nothing });
+    const definitions = definitionsOf({
+      "replaces.ts": { all },
+      "merges.ts": { some: sqlAsset({ key: "x/some", sql: rows, materialization: { merge: ["a"] } }) },
+      "appends.ts": { log: sqlAsset({ key: "x/log", sql: rows, materialization: "append" }) },
+      "shows.ts": { view: sqlAsset({ key: "x/view", sql: rows, materialization: "view" }) },
+      "both.ts": {
+        one: sqlAsset({ key: "y/one", sql: rows }),
+        two: sqlAsset({ key: "y/two", sql: rows, materialization: "append" }),
+        three: sqlAsset({ key: "z/three", sql: sql`SELECT * FROM ${all}` }),
+      },
+    });
+    const { manifest, problems } = compiled(definitions, { accounts: "file" });
+    assert.deepEqual(problems, []);
+    const datasets = manifest.bindings.filter(({ resource }) => resource.kind === "dataset");
+    assert.deepEqual(datasets.map(bindingLine).sort(), [
+      "fn-appends bigquery.dataEditor dataset:x",
+      "fn-both bigquery.dataOwner dataset:y",
+      "fn-both bigquery.dataOwner dataset:z",
+      "fn-both bigquery.dataViewer dataset:x",
+      "fn-merges bigquery.dataEditor dataset:x",
+      "fn-replaces bigquery.dataEditor dataset:x_raw",
+      "fn-replaces bigquery.dataOwner dataset:x",
+      "fn-shows bigquery.dataEditor dataset:x",
+      "sluice-reconcile bigquery.dataEditor dataset:x_raw",
+    ]);
+    assert.deepEqual(
+      datasets.find((binding) => bindingLine(binding) === "fn-replaces bigquery.dataOwner dataset:x")?.reasons,
+      ["x/all is published in it, after a look for row policies"],
     );
   });
 
@@ -190,7 +225,7 @@ describe("least privilege", () => {
     assert.deepEqual(
       rightsOf("fn-multi", definitionsOf({ "multi.ts": { both } })),
       [
-        "bigquery.dataEditor dataset:m",
+        "bigquery.dataOwner dataset:m",
         "bigquery.jobUser project:own-project",
         ...topics("m.one", "m.two"),
         "pubsub.publisher topic:job.both",

@@ -185,8 +185,9 @@ function granted(bindings: readonly Binding[], access: Access): boolean {
       return (
         ["shown", "base"]
           .slice(0, access.dataset === "shown" ? 2 : 0)
-          .every((dataset) => has(roles("dataset", dataset), "bigquery.dataViewer", "bigquery.dataEditor")) &&
-        has(roles("dataset", access.dataset), "bigquery.dataViewer", "bigquery.dataEditor")
+          .every((dataset) =>
+            has(roles("dataset", dataset), "bigquery.dataViewer", "bigquery.dataEditor", "bigquery.dataOwner"),
+          ) && has(roles("dataset", access.dataset), "bigquery.dataViewer", "bigquery.dataEditor", "bigquery.dataOwner")
       );
     case "secret":
       return has(roles("secret", access.name), "secretmanager.secretAccessor");

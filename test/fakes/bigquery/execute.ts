@@ -3,6 +3,7 @@ import type { Column, Destination, TableRef } from "../../../lib/core/table.ts";
 import { quoteTable } from "../../../lib/core/sql.ts";
 import type { CsvOptions, FileFormat, JobSpec, JobStatus, QueryParameter } from "../../../lib/ports/warehouse.ts";
 import { ApiError } from "../http-fake.ts";
+import { executeExtract } from "./extract.ts";
 import { partitionsOf } from "./partitions.ts";
 import { parseText } from "./statements.ts";
 import {
@@ -30,7 +31,7 @@ export interface Result {
 }
 
 export interface Executed {
-  /** Beside times: `load`, `copy` or `query`, and what they say. */
+  /** Beside times: `load`, `copy`, `query` or `extract`, and what they say. */
   readonly statistics: Json;
   /** What BigQuery adds to `configuration.query`. */
   readonly query?: Json;
@@ -43,9 +44,10 @@ export interface Executed {
 export type RunEngine = (spec: JobSpec) => Promise<JobStatus>;
 
 export async function execute(world: World, configuration: Json, run: RunEngine): Promise<Executed> {
-  const { load, copy, query } = configuration;
+  const { load, copy, query, extract } = configuration;
   if (load !== undefined) return executeLoad(world, object(load, "load"), run);
   if (copy !== undefined) return executeCopy(world, object(copy, "copy"), run);
+  if (extract !== undefined) return executeExtract(world, object(extract, "extract"), run);
   return executeQuery(world, object(query, "query"), run);
 }
 

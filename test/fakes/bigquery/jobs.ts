@@ -141,7 +141,7 @@ export function jobsOf(world: World, controls: Controls) {
 
   function resource(job: Job): Json {
     const { id, configuration, state, error, done } = job;
-    const jobType = ["load", "copy", "query"].find((kind) => configuration[kind] !== undefined) ?? "query";
+    const jobType = ["load", "copy", "query", "extract"].find((kind) => configuration[kind] !== undefined) ?? "query";
     const [scripted] = job.done?.child === undefined ? [] : ["child"];
     const query =
       done?.query === undefined ? {} : { query: { ...object(configuration["query"], "query"), ...done.query } };
@@ -268,6 +268,7 @@ function checkConfiguration(world: World, configuration: Json): void {
       /^[\p{Ll}\p{Lo}][\p{Ll}\p{Lo}\p{N}_-]{0,62}$/u.test(key) && /^[\p{Ll}\p{Lo}\p{N}_-]{0,63}$/u.test(String(value));
     if (!legal) throw invalid(`Invalid value for labels: ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
   }
+  for (const kind of kinds) checkDispositions(kind, object(configuration[kind], kind));
   const load = maybeObject(configuration["load"]);
   if (load !== undefined) {
     const uris = list(load["sourceUris"]);
@@ -282,8 +283,6 @@ function checkConfiguration(world: World, configuration: Json): void {
   if (copy !== undefined) {
     object(copy["sourceTable"], "sourceTable");
     object(copy["destinationTable"], "destinationTable");
-    if (copy["writeDisposition"] === "WRITE_TRUNCATE_DATA")
-      throw invalid("WRITE_TRUNCATE_DATA is not supported for copy jobs");
   }
   const query = maybeObject(configuration["query"]);
   if (query !== undefined) {
@@ -293,6 +292,15 @@ function checkConfiguration(world: World, configuration: Json): void {
     if (query["query"] === undefined) throw invalid("Required parameter is missing: query");
     text(world.project, "project");
   }
+}
+
+function checkDispositions(kind: string, job: Json): void {
+  const write = maybeText(job["writeDisposition"]) ?? "WRITE_APPEND";
+  const create = maybeText(job["createDisposition"]) ?? "CREATE_IF_NEEDED";
+  const writes = ["WRITE_TRUNCATE", "WRITE_APPEND", "WRITE_EMPTY", ...(kind === "copy" ? [] : ["WRITE_TRUNCATE_DATA"])];
+  if (!writes.includes(write)) throw invalid(`Invalid value for writeDisposition: no ${kind} job has ${write}`);
+  if (create !== "CREATE_IF_NEEDED" && create !== "CREATE_NEVER")
+    throw invalid(`Invalid value for createDisposition: ${create} is not a valid value`);
 }
 
 function errorOf(error: unknown): { readonly reason: string; readonly message: string } {

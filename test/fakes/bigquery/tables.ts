@@ -180,6 +180,16 @@ export function tablesOf(world: World, emptyFile: string) {
       return { kind: "bigquery#tableDataList", totalRows: String(all.length), rows, ...next };
     },
 
+    async insertRowPolicy(table: Destination, body: Json): Promise<Json> {
+      const { meta } = await existing(table);
+      const id = text(object(body["rowAccessPolicyReference"], "rowAccessPolicyReference")["policyId"], "policyId");
+      text(body["filterPredicate"], "filterPredicate");
+      if (meta.rowPolicies.includes(id))
+        throw new ApiError(409, "duplicate", `Already Exists: Row access policy ${id}`);
+      meta.rowPolicies = [...meta.rowPolicies, id];
+      return body;
+    },
+
     async rowPolicies(table: Destination): Promise<Json> {
       const { meta } = await existing(table);
       return meta.rowPolicies.length === 0

@@ -29,6 +29,8 @@ export interface World {
   readonly blanks: Map<string, { readonly ref: TableRef; readonly info: TableInfo }>;
   readonly jobs: Map<string, Job>;
   readonly lock: ReturnType<typeof keyedLock>;
+  /** Where what is extracted goes, if anywhere. */
+  readonly writeObject?: ((uri: string, bytes: Uint8Array) => Promise<void>) | undefined;
   /** A dataset of the engine that no request can name. */
   readonly scratch: (what: string) => TableRef;
 }
@@ -38,11 +40,12 @@ export interface WorldOptions {
   readonly location: string;
   readonly clock: Clock;
   readonly resolveUri: (uri: string) => string;
+  readonly writeObject?: World["writeObject"];
 }
 
 const scratchDataset = "fake_scratch";
 
-export async function openWorld({ project, location, clock, resolveUri }: WorldOptions): Promise<World> {
+export async function openWorld({ project, location, clock, resolveUri, writeObject }: WorldOptions): Promise<World> {
   const engine = await openDuckdbWarehouse({ file: ":memory:", resolveUri, clock, memoryLimit: "1GB" });
   let count = 0;
   return {
@@ -55,6 +58,7 @@ export async function openWorld({ project, location, clock, resolveUri }: WorldO
     blanks: new Map(),
     jobs: new Map(),
     lock: keyedLock(),
+    writeObject,
     scratch: (what) => ({ dataset: scratchDataset, table: `${what}_${++count}` }),
   };
 }
