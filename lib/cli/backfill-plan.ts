@@ -1,5 +1,5 @@
 /** What a backfill would do, found out without doing it. */
-import { usualConcurrency } from "../core/backfill.ts";
+import { usualConcurrency, usualOrder } from "../core/backfill.ts";
 import { planQuota } from "../core/backfill-quota.ts";
 import type { QuotaPlan } from "../core/backfill-quota.ts";
 import type { BackfillChoice } from "../core/documents.ts";
@@ -32,6 +32,7 @@ export interface BackfillPlan {
   readonly first?: string;
   readonly last?: string;
   readonly maxConcurrent: number;
+  readonly order: "newest-first" | "oldest-first";
   readonly quota: QuotaPlan;
   /** By the asset's last runs; absent where it has none. */
   readonly estimateMs?: number;
@@ -69,7 +70,8 @@ export async function planBackfill(
     runMs === undefined || options.singleRun === true
       ? {}
       : { estimateMs: Math.max(spread, (runMs * requests) / Math.min(maxConcurrent, requests || 1)) };
-  return { asset: key, total: span.total, requests, ...single, ...ends, maxConcurrent, quota, ...estimate };
+  const order = usualOrder(asset) ?? "oldest-first";
+  return { asset: key, total: span.total, requests, ...single, ...ends, maxConcurrent, order, quota, ...estimate };
 }
 
 async function usualRunMs(store: ReadableStore, name: string): Promise<number | undefined> {
@@ -79,14 +81,16 @@ async function usualRunMs(store: ReadableStore, name: string): Promise<number | 
 }
 
 export function printPlan(shell: Shell, plan: BackfillPlan): void {
-  const { total, requests, singleRun, first, last, maxConcurrent, quota, estimateMs } = plan;
+  const { total, requests, singleRun, first, last, maxConcurrent, order, quota, estimateMs } = plan;
   const { jobs, perDay, days, tooManyPartitions, tooManyPerDay } = quota;
   const range = first === undefined ? "" : first === last ? `: ${first}` : `: ${first} to ${last ?? ""}`;
   const whyNoEstimate = singleRun === true ? "no run has made them at once" : "it has no runs to go by";
   const rows: (readonly [string, string])[] = [
     ["would request", `${countText(requests, "partition")}${range}`],
     ["would pass over", countText(total - requests, "partition")],
-    singleRun === true ? ["runs", "1, which makes all of them"] : ["at a time", String(maxConcurrent)],
+    singleRun === true
+      ? ["runs", "1, which makes all of them"]
+      : ["at a time", `${maxConcurrent}, the ${order === "newest-first" ? "newest" : "oldest"} first`],
     ["warehouse jobs", jobs === 0 ? "those that its code runs" : `${jobs.toLocaleString("en")} or more`],
     ["estimate", estimateMs === undefined ? `none: ${whyNoEstimate}` : `about ${durationText(estimateMs)}`],
   ];

@@ -52,7 +52,7 @@ function leftText(ms: number | undefined): string {
 
 /** What `--json` says of it. */
 export function backfillResult(backfill: BackfillDocument, now: number): object {
-  const { id, asset, from, to, total, which, status, reason, counts, underWay, failures, perDay } = backfill;
+  const { id, asset, from, to, total, which, status, reason, counts, underWay, failures, perDay, order } = backfill;
   const left = remainingMs(backfill, now);
   return {
     backfill: id,
@@ -61,6 +61,7 @@ export function backfillResult(backfill: BackfillDocument, now: number): object 
     to,
     which,
     ...(backfill.singleRun === undefined ? {} : { singleRun: true }),
+    order: order ?? "oldest-first",
     status,
     ...(reason === undefined ? {} : { reason }),
     total,

@@ -17,13 +17,14 @@ import type {
 import { decided, put, ref } from "./documents.ts";
 import type { EventBody, SluiceEvent } from "./events.ts";
 import { EVENT_VERSION } from "./events.ts";
+import type { PartitionSpan } from "./partition-span.ts";
 import type { RequestBody } from "./request.ts";
 import { DUE_SHARDS } from "./run-identity.ts";
 
 /** What a person asks for; the range has been checked and counted. */
 export type BackfillOrder = Pick<
   BackfillDocument,
-  "id" | "asset" | "from" | "to" | "total" | "which" | "force" | "singleRun" | "maxConcurrent" | "perDay"
+  "id" | "asset" | "from" | "to" | "total" | "which" | "force" | "singleRun" | "order" | "maxConcurrent" | "perDay"
 >;
 
 /** More under way would make the document long, and a table takes no more than 50 changes in 10 seconds anyway. */
@@ -33,6 +34,31 @@ const FAILURES_KEPT = 5;
 /** Partitions that share one table take turns in it, the oldest first; others do not meet. */
 export function usualConcurrency({ target }: { readonly target?: { readonly slot: string } | undefined }): number {
   return target?.slot === "table" ? 1 : 4;
+}
+
+/**
+ * The newest first, so that all commits but the first leave the asset's document alone, which tells the newest: one document is not
+ * for several writes a second. The oldest first, `undefined`, where the order changes the result: in a table that all partitions
+ * share the newest is to come last, and a table that grows by columns takes each as the data did, so that none is required of rows
+ * that are older than it.
+ */
+export function usualOrder({
+  target,
+}: {
+  readonly target?: { readonly slot: string; readonly schemaChange?: string | undefined } | undefined;
+}): BackfillDocument["order"] {
+  return target?.slot === "table" || target?.schemaChange === "extend" ? undefined : "newest-first";
+}
+
+/** The range by the backfill's own numbers. The run that makes a whole range is that of its oldest partition, in any order. */
+export function inOrder(
+  span: PartitionSpan,
+  { order, singleRun }: Pick<BackfillDocument, "order" | "singleRun">,
+): PartitionSpan {
+  if (order === undefined) return span;
+  const { total } = span;
+  const numberOf = singleRun === true ? (n: number) => (total - n) % total : (n: number) => total - 1 - n;
+  return { ...span, at: (n) => span.at(numberOf(n)) };
 }
 
 const DAY_MS = 86_400_000;

@@ -10,12 +10,13 @@ export interface Range {
   readonly store: Pick<EventStore, "partitions" | "get">;
   readonly asset: string;
   readonly partitions: PartitionsDefinition;
+  /** In the order in which they are asked for. */
   readonly span: PartitionSpan;
   readonly which: BackfillChoice;
 }
 
 export interface Found {
-  /** Partition keys, oldest first. */
+  /** Partition keys, in the order of the span. */
   readonly wanted: readonly string[];
   /** The number of the first partition that was not looked at. */
   readonly next: number;
@@ -100,8 +101,9 @@ async function documentsOf(
     }
     return known;
   }
+  const [from = "", to = ""] = [span.at(first), span.at(first + count - 1)].sort();
   // Nothing that is a key lies between a key and the same with a blank.
-  const query = { name: asset, from: span.at(first), to: `${span.at(first + count - 1)} `, limit: LARGEST_SLICE };
+  const query = { name: asset, from, to: `${to} `, limit: LARGEST_SLICE };
   for (let after: string | undefined; ;) {
     const page = await store.partitions({ ...query, ...(after === undefined ? {} : { after }) });
     for (const document of page.items) known.set(document.partition, document);

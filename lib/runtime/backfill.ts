@@ -14,10 +14,12 @@ import {
   begin,
   cancel,
   countEnded,
+  inOrder,
   MAX_CONCURRENT,
   resume,
   roomOf,
   usualConcurrency,
+  usualOrder,
 } from "../core/backfill.ts";
 import type { BackfillOrder, EndedRun, Seen } from "../core/backfill.ts";
 import { wakeMessage } from "../core/backfill-message.ts";
@@ -79,7 +81,9 @@ async function start(
   if (problem !== undefined) refuse(problem);
   const { from, to, total } = span;
   const single = singleOrder(asset, range, order, count, refuse);
-  const begun = { ...rest, asset: asset.key, from, to, total, maxConcurrent, ...single };
+  const inTurn = usualOrder(asset);
+  const turn = inTurn === undefined ? {} : { order: inTurn };
+  const begun = { ...rest, asset: asset.key, from, to, total, ...turn, maxConcurrent, ...single };
   await events.transact(backfillRefs(order.id), (state) => begin(state, begun, clock.now()));
 }
 
@@ -170,7 +174,7 @@ function rangeIfSame(services: Services, asset: AssetDefinition, backfill: Backf
     const range = rangeOf(services, asset, backfill, (reason) => {
       throw new DefinitionError(reason);
     });
-    return range.span.total === backfill.total ? range : undefined;
+    return range.span.total === backfill.total ? { ...range, span: inOrder(range.span, backfill) } : undefined;
   } catch (error) {
     if (error instanceof DefinitionError) return undefined;
     throw error;

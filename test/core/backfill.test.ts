@@ -10,12 +10,16 @@ import {
   begin,
   cancel,
   countEnded,
+  inOrder,
   remainingMs,
   resume,
   roomOf,
+  usualOrder,
 } from "../../lib/core/backfill.ts";
 import type { BackfillOrder, EndedRun, Seen } from "../../lib/core/backfill.ts";
 import type { BackfillDocument, Decision } from "../../lib/core/documents.ts";
+import { partitionSpan } from "../../lib/core/partition-span.ts";
+import { daily, staticPartitions } from "../../lib/core/partitions.ts";
 import { requestSchema } from "../../lib/core/request.ts";
 import { memoryDocuments } from "../support/memory-documents.ts";
 
@@ -48,8 +52,31 @@ describe("rules", () => {
     const request = backfillRequest({ id: ID, force: true, from: "2024-05-01" }, "2024-05-01");
     assert.deepEqual(requestSchema.parse(request), request);
     assert.equal(request.force, true);
+    const single = { id: ID, singleRun: true, from: "p0" } as const;
+    // A run that only records what was made is never folded into another, and has nothing new to find.
+    assert.deepEqual([backfillRequest(single, "p0").force, backfillRequest(single, "p1").force], [undefined, true]);
     assert.equal(backfillOf(backfillRunKey(ID, "2024-05-01")), ID);
     assert.equal(backfillOf("manual:0123456789abcdef:"), undefined);
+  });
+
+  test("a range is numbered in its order, and each partition has one number", () => {
+    const span = partitionSpan(daily(), "2024-02-27", "2024-03-02");
+    const days = (by: Parameters<typeof inOrder>[1]): string =>
+      Array.from({ length: span.total }, (_, n) => inOrder(span, by).at(n).slice(-2)).join(" ");
+    assert.equal(days({}), "27 28 29 01 02");
+    assert.equal(days({ order: "newest-first" }), "02 01 29 28 27");
+    assert.equal(days({ singleRun: true }), "27 28 29 01 02");
+    assert.equal(days({ order: "newest-first", singleRun: true }), "27 02 01 29 28", "its run is that of the oldest");
+    const one = partitionSpan(staticPartitions(["a", "b"]), "b", "b");
+    assert.equal(inOrder(one, { order: "newest-first", singleRun: true }).at(0), "b");
+  });
+
+  test("the newest comes first where the order changes nothing", () => {
+    assert.equal(usualOrder({}), "newest-first");
+    assert.equal(usualOrder({ target: { slot: "partition" } }), "newest-first");
+    assert.equal(usualOrder({ target: { slot: "partition", schemaChange: "fail" } }), "newest-first");
+    assert.equal(usualOrder({ target: { slot: "partition", schemaChange: "extend" } }), undefined);
+    assert.equal(usualOrder({ target: { slot: "table", schemaChange: "replace" } }), undefined);
   });
 
   test("the same order again begins nothing", () => {
@@ -70,6 +97,17 @@ describe("rules", () => {
     assert.equal(roomOf(backfill, T), 2);
     const found = { wanted: ["p1", "p2", "p3"], next: 4 };
     assert.equal(advance({ backfill }, seenOf(backfill, { found }), at(T)).result.kind, "stale");
+  });
+
+  test("a day's share is counted over all its steps", () => {
+    let backfill = begun({ perDay: 3 });
+    for (const n of [0, 1, 2]) {
+      const found = { wanted: [`p${n}`], next: n + 1 };
+      const outcome = advance({ backfill }, seenOf(backfill, { found }), at(T)).result;
+      backfill = outcome.kind === "advanced" ? outcome.backfill : assert.fail("stale");
+      assert.equal(roomOf({ ...backfill, underWay: [] }, T), 2 - n);
+    }
+    assert.equal(roomOf({ ...backfill, underWay: [] }, T + 86_400_000), 3);
   });
 
   test("nothing new changes nothing, so that repeated wake-ups cost no writes", () => {

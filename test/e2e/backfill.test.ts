@@ -17,7 +17,7 @@ import { PermanentError, asset, daily, hourly } from "sluice";
 export const days = asset({
   key: "demo/days", partitions: daily({ start: "2024-01-01" }), target: "none", retry: { maxRetries: 0 },
   async materialize({ partition, signal }) {
-    while (existsSync("gate.closed") && partition.key > "2024-01-04") await pause(20, undefined, { signal });
+    while (existsSync("gate.closed") && partition.key < "2024-01-28") await pause(20, undefined, { signal });
     if (partition.key === "2024-01-07" && !existsSync("mended")) throw new PermanentError("the seventh is bad");
     appendFileSync("made", partition.key + "\\n");
   },
@@ -67,7 +67,7 @@ describe("sluice backfill by itself", () => {
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^would request +31 partitions: 2024-01-01 to 2024-01-31$/m);
     assert.match(stdout, /^would pass over +0 partitions$/m);
-    assert.match(stdout, /^at a time +4$/m);
+    assert.match(stdout, /^at a time +4, the newest first$/m);
     assert.equal(existsSync(project.home), false);
   });
 
@@ -157,7 +157,7 @@ test("killed and interrupted, it goes on where it was when it is resumed", async
   first.kill("SIGKILL");
   await first.ended;
   const id = await idOf(project);
-  assert.deepEqual((await statusOf(project, id)).underWay, ["2024-01-05", "2024-01-06"]);
+  assert.deepEqual((await statusOf(project, id)).underWay, ["2024-01-27", "2024-01-26"]);
 
   // Ctrl-C stops the driver where it works by itself, and says how to go on.
   const second = project.start("backfill", "resume", id);
@@ -254,7 +254,7 @@ test("under sluice dev: Ctrl-C leaves it running, cancel lets what is under way 
   await eventually("three wait at the gate", async () => (await statusOf(project, id)).counts.succeeded === 4);
   const cancelled = await project.sluice("backfill", "cancel", id);
   assert.equal(cancelled.code, 0, cancelled.stderr);
-  assert.match(cancelled.stdout, /2024-01-05, 2024-01-06, 2024-01-07: under way, to their ends/);
+  assert.match(cancelled.stdout, /2024-01-27, 2024-01-26, 2024-01-25: under way, to their ends/);
   rmSync(join(project.root, "gate.closed"));
   await eventually("what was under way ends", async () => (await statusOf(project, id)).underWay.length === 0);
   const stopped = await statusOf(project, id);

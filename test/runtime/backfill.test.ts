@@ -4,12 +4,20 @@ import { describe, test } from "node:test";
 import { asset, daily, hourly, PermanentError, RetryableError } from "sluice";
 import type { MaterializeContext, Partition, PartitionRange } from "sluice";
 import { backfillRequest, backfillRunKey } from "../../lib/core/backfill.ts";
+import { advance } from "../../lib/core/commit.ts";
 import type { BackfillStart } from "../../lib/core/backfill-message.ts";
-import type { BackfillDocument, PartitionDocument, RunDocument, Write } from "../../lib/core/documents.ts";
+import type {
+  AssetDocument,
+  BackfillDocument,
+  PartitionDocument,
+  RunDocument,
+  Write,
+} from "../../lib/core/documents.ts";
 import { put, ref } from "../../lib/core/documents.ts";
 import { collectDefinitions } from "../../lib/core/collect.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
 import { partitionSpan } from "../../lib/core/partition-span.ts";
+import { partitionOrder } from "../../lib/core/partitions.ts";
 import { replayOf } from "../../lib/core/replay.ts";
 import { runIdOf } from "../../lib/core/request.ts";
 import { partitionRef } from "../../lib/core/run-identity.ts";
@@ -147,6 +155,50 @@ async function backfillIn(store: EventStore): Promise<BackfillDocument> {
   return (await store.get("backfill", ID)) ?? assert.fail("there is none");
 }
 
+/** Requests by their partitions, which come first in their text. */
+function oldestFirst(messages: readonly Message[]): readonly Message[] {
+  const textOf = ({ data }: Message): string => JSON.stringify(data);
+  return messages.toSorted((one, other) => (textOf(one) < textOf(other) ? -1 : 1));
+}
+
+/** How often each document has been written, by kind and id. */
+interface WriteCounts {
+  count(writes: readonly Write[]): void;
+  of(kind: string, id: string): number;
+  /** The documents that were written more often than so. */
+  over(most: number): readonly string[];
+}
+
+function writeCounts(): WriteCounts {
+  const counts = new Map<string, number>();
+  return {
+    count(writes) {
+      for (const write of writes) {
+        const { kind, id } = "put" in write ? write.put : write.delete;
+        counts.set(`${kind} ${id}`, (counts.get(`${kind} ${id}`) ?? 0) + 1);
+      }
+    },
+    of: (kind, id) => counts.get(`${kind} ${id}`) ?? 0,
+    over: (most) => [...counts].flatMap(([name, count]) => (count > most ? [`${name}: ${count} writes`] : [])),
+  };
+}
+
+function counting(store: EventStore, counts: WriteCounts): EventStore {
+  return {
+    ...store,
+    transact: (refs, decide) => {
+      let writes: readonly Write[] = [];
+      return store
+        .transact(refs, (state) => {
+          const decision = decide(state);
+          ({ writes } = decision);
+          return decision;
+        })
+        .finally(() => counts.count(writes));
+    },
+  };
+}
+
 async function runsIn(store: EventStore): Promise<readonly RunDocument[]> {
   return (await store.runs({ limit: 1_000 })).items;
 }
@@ -200,7 +252,7 @@ describe("the driver", () => {
       token: 1,
       holder: { runId: "ffff0000ffff0000", token: 1, leaseUntil: world.clock.now() + 100_000 },
       pending: {
-        plain: { partition, runKey: "other", cause: { kind: "manual" }, requestedAt: 0 },
+        plain: { partition, runKey: "other", cause: { kind: "schedule" }, requestedAt: 0 },
         special: [],
       },
     };
@@ -286,7 +338,7 @@ describe("the driver", () => {
     assert.notEqual(endedAt, undefined);
     assert.deepEqual(
       failures.map(({ partition }) => partition),
-      ["2024-05-01"],
+      ["2024-05-07"],
     );
   });
 });
@@ -388,15 +440,20 @@ describe("a single run", () => {
     assert.ok(deaths > 50, `${deaths} deaths`);
   });
 
-  test("an upstream that changes meanwhile is not taken for read", async () => {
+  test("an upstream that changes meanwhile is not taken for read: its partition is made again, alone", async () => {
     const store = memoryEventStore();
     for (const key of WEEK) await materializeRaw(store, key, "old");
     const world = post(store);
-    const definitions = made(() => materializeRaw(store, "2024-05-03", "new"));
+    const ranges: (readonly string[])[] = [];
+    const definitions = made(async ({ keys }) => {
+      ranges.push(keys);
+      if (keys.length > 1) await materializeRaw(store, "2024-05-03", "new");
+    });
     world.send(single());
     await world.run(createRuntime({ ...world.ports, definitions: () => definitions }));
+    assert.deepEqual(ranges, [WEEK, ["2024-05-03"]]);
     for (const { partition, head } of await headsIn(store)) {
-      const expected = partition === "2024-05-03" ? undefined : { [`demo/raw|${partition}`]: "old" };
+      const expected = { [`demo/raw|${partition}`]: partition === "2024-05-03" ? "new" : "old" };
       assert.deepEqual(head?.upstreams, expected, partition);
     }
   });
@@ -604,21 +661,17 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
   const partitions = hourly({ start: from });
   const span = partitionSpan(partitions, from, to);
   assert.equal(span.total, 100_000);
-  let writes = 0;
   let longest = 0;
-  const store: EventStore = {
-    ...sqlite,
-    transact: (refs, decide) =>
-      sqlite.transact(refs, (state) => {
-        const decision = decide(state);
-        for (const write of decision.writes) {
-          if (!("put" in write) || write.put.kind !== "backfill") continue;
-          writes += 1;
+  const writes = writeCounts();
+  const store = counting(sqlite, {
+    ...writes,
+    count(some) {
+      writes.count(some);
+      for (const write of some)
+        if ("put" in write && write.put.kind === "backfill")
           longest = Math.max(longest, JSON.stringify(write.value).length);
-        }
-        return decision;
-      }),
-  };
+    },
+  });
   // Every tenth partition of the first half has data.
   const made: Write[] = [];
   for (let n = 0; n < 50_000; n += 10) {
@@ -635,12 +688,15 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
   const before = heldBytes();
   let held = 0;
   const requested = new Set<string>();
+  let newest: AssetDocument | undefined;
+  const begunAt = world.clock.now();
   await receive(start({ from, to, maxConcurrent: 100 }));
   for (let second = 0; (await backfillIn(store)).endedAt === undefined; second++) {
     assert.ok(second < 2_000, "it takes too long");
-    // Workers of somewhere else: every request ends within the second.
+    // Workers of somewhere else: every request ends within the second, those of the same second from the oldest to the newest,
+    // which is the worst case.
     const ended: Write[] = [];
-    for (const { data } of world.waiting.splice(0)) {
+    for (const { data } of oldestFirst(world.waiting.splice(0))) {
       if (typeof data !== "object" || data === null || !("partition" in data)) continue;
       const partition = String(data.partition);
       assert.ok(!requested.has(partition));
@@ -665,22 +721,112 @@ test("a hundred thousand partitions: few writes, little memory, a bounded time",
           outbox: [],
         }),
       );
+      const head = { materializationId: id, runId: id, at: now, fingerprint: "", inputs: [] };
+      const identity = { id, kind: "asset" as const, name: KEY, partition };
+      for (const write of advance(newest, identity, head, partitionOrder(partitions, partition))) {
+        ended.push(write);
+        if ("put" in write && write.put.kind === "asset")
+          newest = { key: KEY, partition, order: partition, materializationId: id, at: now };
+      }
     }
-    await sqlite.transact({}, () => ({ result: 0, writes: ended, events: [] }));
+    await store.transact({}, () => ({ result: 0, writes: ended, events: [] }));
     await world.clock.advance(1_000);
     await receive({ backfill: { action: "wake", id: ID } });
     // Many more ends than one call: within the same second they change nothing.
-    const writesBefore = writes;
+    const writesBefore = writes.of("backfill", ID);
     await receive({ backfill: { action: "wake", id: ID } });
-    assert.equal(writes, writesBefore);
+    assert.equal(writes.of("backfill", ID), writesBefore);
     if (second % 100 === 0) held = Math.max(held, heldBytes());
   }
   const { counts, status } = await backfillIn(store);
   assert.equal(status, "done");
   assert.deepEqual(counts, { passedOver: 5_000, succeeded: 95_000, skipped: 0, failed: 0 });
   assert.equal(requested.size, 95_000);
-  assert.ok(writes < 1_100, `${writes} writes of the document`);
+  assert.ok(writes.of("backfill", ID) < 1_100, `${writes.of("backfill", ID)} writes of the document`);
+  // No document is written more than once a second, but for the asset's by those that are under way with the newest partition:
+  // until it is there, each of them may be the newest so far.
+  const seconds = (world.clock.now() - begunAt) / 1_000;
+  // The backfill itself is begun and takes its first step in the same second.
+  assert.deepEqual(writes.over(2 + seconds), []);
+  assert.ok(writes.of("asset", KEY) <= 100, `${writes.of("asset", KEY)} writes of the asset`);
+  assert.equal(newest?.partition, to);
   assert.ok(longest < 10_000, `${longest} characters in the document`);
   // The test's own set of requests is most of it.
   assert.ok(held > 0 && held - before < 200_000_000, `${Math.round((held - before) / 1e6)} MB`);
+});
+
+test("no document is written more than about once a second, however many runs commit at once", async () => {
+  const [from, to] = ["2024-05-01T00", "2024-05-10T23"];
+  for (const [which, more, first] of [
+    ["a run each", { maxConcurrent: 8 }, 8],
+    // That of the whole range is alone, and a hundred at a time record the rest.
+    ["a single run", { singleRun: true }, 101],
+  ] as const) {
+    const writes = writeCounts();
+    const store = counting(memoryEventStore(), writes);
+    const world = post(store);
+    const definition = asset({
+      key: KEY,
+      partitions: hourly({ start: "2024-01-01T00" }),
+      target: "none",
+      backfill: "single-run",
+      async materialize() {},
+    });
+    const definitions = definitionsOf(definition);
+    const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+    const begunAt = world.clock.now();
+    await world.receive(runtime, start({ from, to, ...more }));
+    for (let second = 0; (await backfillIn(store)).endedAt === undefined; second++) {
+      assert.ok(second < 1_000, "it takes too long");
+      const { clock, waiting } = world;
+      const ready = waiting.filter(({ at }) => at <= clock.now());
+      for (const message of ready) waiting.splice(waiting.indexOf(message), 1);
+      // All of them at once, the oldest partition a little earlier: the worst case.
+      await Promise.all(oldestFirst(ready).map(({ data }) => world.receive(runtime, data)));
+      await clock.advance(500);
+      await runtime.sweepDue();
+    }
+    assert.equal((await backfillIn(store)).counts.succeeded, 240, which);
+    assert.equal((await store.get("asset", KEY))?.partition, to, which);
+    const seconds = (world.clock.now() - begunAt) / 1_000;
+    // Those under way with the newest partition may each be the newest so far; and a run's own document has a few writes in its
+    // short life.
+    assert.deepEqual(writes.over(first + seconds), [], which);
+  }
+});
+
+test("one that is under way since before there were orders goes on from the oldest to the newest", async () => {
+  const store = memoryEventStore();
+  const world = post(store);
+  const made: string[] = [];
+  const definitions = definitionsOf(
+    asset({
+      key: KEY,
+      partitions: daily({ start: "2024-01-01" }),
+      target: "none",
+      async materialize({ partition }) {
+        made.push(partition.key.slice(-2));
+      },
+    }),
+  );
+  const runtime = createRuntime({ ...world.ports, definitions: () => definitions });
+  const now = world.clock.now();
+  // As an older version has left it.
+  const stored = `{"id":"${ID}","asset":"${KEY}","from":"2024-05-01","to":"2024-05-07","total":7,"which":"missing",
+    "maxConcurrent":1,"status":"running","next":3,"underWay":[],"counts":{"passedOver":0,"succeeded":3,"skipped":0,"failed":0},
+    "failures":[],"day":{"start":0,"requested":3},"revision":7,"createdAt":${now - 9_000},
+    "since":{"at":${now - 9_000},"ended":0},"updatedAt":${now - 5_000}}`;
+  // JSON of just that type.
+  const old = JSON.parse(stored) as BackfillDocument;
+  await store.transact({}, () => ({ result: 0, writes: [put(ref("backfill", ID), old)], events: [] }));
+  world.send({ backfill: { action: "wake", id: ID } });
+  await world.run(runtime);
+  assert.deepEqual(made, ["04", "05", "06", "07"]);
+  made.length = 0;
+  const id = "1".repeat(16);
+  world.send(start({ id, which: "missing", from: "2024-04-29", maxConcurrent: 1 }));
+  await world.run(runtime);
+  assert.deepEqual(made, ["03", "02", "01", "30", "29"]);
+  const { next, total, counts, order } = (await store.get("backfill", id)) ?? assert.fail();
+  assert.deepEqual([next, total, counts.passedOver, order], [9, 9, 4, "newest-first"]);
 });

@@ -34,7 +34,7 @@ const LIST_LIMIT = 20;
 
 export function backfillCommand(run: Runner): Command {
   const command = deployable(new Command("backfill"))
-    .description("materialize a range of an asset's partitions, the oldest first, some at a time")
+    .description("materialize a range of an asset's partitions, some at a time")
     .argument("<asset>", "the asset's key; or list, status, cancel or resume")
     .option("--from <key>", "the first partition")
     .option("--to <key>", "the last partition")
