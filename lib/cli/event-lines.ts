@@ -168,6 +168,10 @@ function bodyText(event: SluiceEvent, run: Known | undefined): BodyText {
       const told = event.count === 1 ? "" : ` (${event.count} times)`;
       return { text: `alert ${event.alert} was sent: ${event.about}${told}`, style: "dim" };
     }
+    case "alert.delayed": {
+      const { alert, retryAt, reason } = event;
+      return { text: `alert ${alert} is late, tried again at ${clockText(retryAt)}: ${reason}`, style: "yellow" };
+    }
     case "alert.failed": {
       const tries = countText(event.attempts, "attempt");
       return { text: `alert ${event.alert} could not be sent in ${tries}: ${event.reason}`, style: "red" };
@@ -274,6 +278,7 @@ const ALL_TYPES: Readonly<Record<EventType, true>> = {
   "freshness.failed": true,
   "freshness.restored": true,
   "alert.sent": true,
+  "alert.delayed": true,
   "alert.failed": true,
   "partition.sealed": true,
   "partition.unsealed": true,

@@ -15,7 +15,7 @@ export function severityOf(event: SluiceEvent): Severity {
   if (event.type === "check.evaluated")
     return event.result.passed ? "INFO" : event.result.severity === "warn" ? "WARNING" : "ERROR";
   if (/\.(?:failed|dead-lettered)$/.test(event.type)) return "ERROR";
-  return /\.(?:refused|restarted|canceled)$/.test(event.type) ? "WARNING" : "INFO";
+  return /\.(?:refused|restarted|canceled|delayed)$/.test(event.type) ? "WARNING" : "INFO";
 }
 
 /** `gitcoin/scores 2024-05-01 check not_empty failed and blocks: no rows (error)`. */

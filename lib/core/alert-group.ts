@@ -118,13 +118,21 @@ export function sendingDone(
   }));
 }
 
-/** It has not: it is tried again at `retryAt`, or given up where that is `undefined`. */
+/**
+ * It has not: it is tried again at `retryAt`, or given up where that is `undefined`. Each message says once that it is late, with
+ * the `remedy`; without one, whoever sent it was stopped, and nothing is wrong.
+ */
 export function sendingFailed(
   state: { readonly alert: AlertDocument | undefined },
-  input: Told & Pick<AlertDefinition, "quietMs"> & { readonly retryAt: number | undefined; readonly reason: string },
+  input: Told &
+    Pick<AlertDefinition, "quietMs"> & {
+      readonly retryAt: number | undefined;
+      readonly reason: string;
+      readonly remedy: string | undefined;
+    },
 ): Decision<void> {
   const { alert } = state;
-  const { id, sent, retryAt, reason } = input;
+  const { id, sent, retryAt, reason, remedy, now } = input;
   if (retryAt === undefined)
     return over(state, input, ({ alert: name, group, sending }) => ({
       ...eventBase(`alert-failed-${sending.id}`, input.now, sending.last),
@@ -136,8 +144,27 @@ export function sendingFailed(
       reason,
     }));
   if (alert?.sending === undefined || !isSame(alert.sending, sent)) return decided(undefined);
-  const next: AlertDocument = { ...alert, sending: { ...alert.sending, at: retryAt } };
-  return { result: undefined, writes: [put(ref("alert", id), next), putAlertDue(id, retryAt)], events: [] };
+  const { sending } = alert;
+  const tells = remedy !== undefined && sending.delayed === undefined;
+  const next: AlertDocument = {
+    ...alert,
+    sending: { ...sending, at: retryAt, ...(tells ? { delayed: true as const } : {}) },
+  };
+  const delayed = (): SluiceEvent => ({
+    ...eventBase(`alert-delayed-${sending.id}`, now, sending.last),
+    type: "alert.delayed",
+    alert: alert.alert,
+    about: alert.group,
+    count: sending.count,
+    attempt: sending.attempt,
+    retryAt,
+    reason: `${reason}; ${remedy ?? ""}`,
+  });
+  return {
+    result: undefined,
+    writes: [put(ref("alert", id), next), putAlertDue(id, retryAt)],
+    events: tells ? [delayed()] : [],
+  };
 }
 
 function over(

@@ -239,6 +239,8 @@ export interface AlertDocument {
     readonly count: number;
     readonly attempt: number;
     readonly at: number;
+    /** That it is late has been told. */
+    readonly delayed?: true;
   };
   /** Nothing of the group is sent before. */
   readonly quietUntil?: number;
@@ -286,7 +288,7 @@ export interface BackfillCounts {
 
 /**
  * A range of partitions that are materialized some at a time. Its size does not depend on the range's: partitions are
- * numbered from the oldest one, 0, and those before `next` have been requested or passed over.
+ * numbered in the order in which they are requested, from 0, and those before `next` have been requested or passed over.
  */
 export interface BackfillDocument {
   /** 16 hexadecimal digits. */
@@ -300,6 +302,8 @@ export interface BackfillDocument {
   readonly force?: true;
   /** The run of the first partition makes the whole range; those of the others only record that. */
   readonly singleRun?: true;
+  /** In which order they are requested, and numbered; absent for the oldest first. That of a single run comes before all. */
+  readonly order?: "newest-first";
   readonly maxConcurrent: number;
   /** So many are requested on one day (UTC) at most. */
   readonly perDay?: number;

@@ -136,6 +136,18 @@ export type EventBody =
       readonly count: number;
       readonly attempt: number;
     }
+  /** A message has not arrived, and is tried again; said once of each message. */
+  | {
+      readonly type: "alert.delayed";
+      readonly alert: string;
+      readonly about: string;
+      readonly count: number;
+      readonly attempt: number;
+      /** Milliseconds, UTC. */
+      readonly retryAt: number;
+      /** What is wrong, and what to look at. */
+      readonly reason: string;
+    }
   | {
       readonly type: "alert.failed";
       readonly alert: string;

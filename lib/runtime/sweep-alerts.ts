@@ -20,9 +20,10 @@ import type { AlertDocument, DueDocument, Notice } from "../core/documents.ts";
 import { PermanentError, RetryableError, messageOf } from "../core/errors.ts";
 import type { Services } from "./services.ts";
 
-/** How often a message is tried before it is given up: with these pauses for most of a day. */
-const ATTEMPTS = 12;
-const RETRY = Object.freeze({ minMs: 30_000, maxMs: 3 * 3_600_000 });
+/** How often a message is tried before it is given up: with these pauses for a day at least, and two at most. */
+const ATTEMPTS = 24;
+const FIRST_PAUSE_MS = 60_000;
+const LONGEST_PAUSE_MS = 3 * 3_600_000;
 /** How long a receiver may take, and whoever sends: then another sweep may. */
 const TIMEOUT_MS = 10_000;
 const LEASE_MS = 60_000;
@@ -104,11 +105,26 @@ async function deliver(services: Services, id: string): Promise<void> {
     const reason = messageOf(error);
     const over = error instanceof PermanentError || sent.attempt >= ATTEMPTS;
     const asked = error instanceof RetryableError ? (error.afterMs ?? 0) : 0;
-    const pause = Math.max(asked, backoff({ attempt: sent.attempt, ...RETRY }, random.next()));
+    const pause = Math.max(asked, pauseAfter(sent.attempt, random.next()));
     const now = clock.now();
     const retryAt = over ? undefined : now + pause;
-    await events.transact(refs, (state) => sendingFailed(state, { id, sent, now, quietMs, retryAt, reason }));
+    // Whoever stops gives its message to another, and that is no delay.
+    const remedy = services.stopping?.aborted === true ? undefined : remedyOf(alert);
+    const told = { id, sent, now, quietMs, retryAt, reason, remedy };
+    await events.transact(refs, (state) => sendingFailed(state, told));
   }
+}
+
+function remedyOf({ to }: AlertDefinition): string {
+  return to.kind === "topic"
+    ? `see that the topic ${to.topic} is there and may be published to`
+    : `see to the receiver behind the secret ${to.secret}, or give the secret a new value`;
+}
+
+/** Half of it is jitter, so that the tries together last for as long as is promised. */
+function pauseAfter(attempt: number, random01: number): number {
+  const maxMs = Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (attempt - 1));
+  return backoff({ attempt: 1, minMs: maxMs / 2, maxMs }, random01);
 }
 
 function payloadOf({ alert, group }: AlertDocument, sent: Sending, settings: Services["settings"]): AlertPayload {
@@ -130,7 +146,7 @@ async function send(
     return;
   }
   const address = await secrets.access(to.secret).catch((error: unknown) => {
-    // It may be set tomorrow: what is missing is tried again, and told of when it is given up.
+    // It may be set tomorrow: what is missing is tried again, and told of by the first try.
     throw new RetryableError(`the secret ${to.secret} cannot be read: ${messageOf(error)}`);
   });
   const { status, retryAfterMs } = await webhooks.post(address, {

@@ -64,6 +64,19 @@ const cases: readonly (readonly [EventBody, severity: string, message: string])[
   ],
   [
     {
+      type: "alert.delayed",
+      alert: "a",
+      about: "g",
+      count: 1,
+      attempt: 1,
+      retryAt: Date.UTC(2024, 4, 1),
+      reason: "503",
+    },
+    "WARNING",
+    "alert.delayed: 503 (alert a, about g, count 1, attempt 1, retryAt 2024-05-01T00:00:00.000Z)",
+  ],
+  [
+    {
       type: "backfill.ended",
       backfill: "b1",
       status: "done",

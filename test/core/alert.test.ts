@@ -186,8 +186,18 @@ function group(quietMs: number) {
     begin: (now: number) => apply(beginSending({ alert: document }, { id, now, leaseMs: 60 })),
     done: (now: number, sent: NonNullable<AlertDocument["sending"]>) =>
       apply(sendingDone({ alert: document }, { id, sent, now, quietMs })),
-    failed: (now: number, sent: NonNullable<AlertDocument["sending"]>, retryAt: number | undefined) =>
-      apply(sendingFailed({ alert: document }, { id, sent, now, quietMs, retryAt, reason: "no" })),
+    failed: (
+      now: number,
+      sent: NonNullable<AlertDocument["sending"]>,
+      retryAt: number | undefined,
+      { stops = false }: { readonly stops?: boolean } = {},
+    ) =>
+      apply(
+        sendingFailed(
+          { alert: document },
+          { id, sent, now, quietMs, retryAt, reason: "no", remedy: stops ? undefined : "see to it" },
+        ),
+      ),
   };
 }
 
@@ -244,10 +254,40 @@ describe("a group", () => {
     one.failed(410, second, undefined);
     assert.deepEqual(
       one.events.map((event) => [event.type, event.id]),
-      [["alert.failed", `alert-failed-${first.id}`]],
+      [
+        ["alert.delayed", `alert-delayed-${first.id}`],
+        ["alert.failed", `alert-failed-${first.id}`],
+      ],
     );
     assert.equal(one.due, 1_410);
     assert.equal((one.begin(1_410) ?? assert.fail("nothing to send")).last.event, "e2");
+  });
+
+  test("says once of each message that it is late, by the first try that somebody lived to tell of", () => {
+    const late = (one: ReturnType<typeof group>) => one.events.filter(({ type }) => type === "alert.delayed");
+    const one = group(1_000);
+    one.take(0, "e1", "e2");
+    const dead = one.begin(0) ?? assert.fail("nothing to send");
+    const stopped = one.begin(60) ?? assert.fail("nothing to send");
+    one.failed(61, stopped, 100, { stops: true }); // a process that stops says nothing
+    one.failed(62, dead, 5_000); // nor does one that was taken for dead
+    assert.deepEqual([late(one), one.due], [[], 100]);
+    const third = one.begin(100) ?? assert.fail("nothing to send");
+    one.failed(105, third, 200);
+    one.failed(106, third, 200); // told twice, as after an answer that was lost
+    const [event] = late(one);
+    assert.ok(event?.type === "alert.delayed");
+    const { id, at, alert: name, count, attempt, retryAt, reason } = event;
+    assert.deepEqual([at, name, count, attempt, retryAt, reason], [105, "a", 2, 3, 200, "no; see to it"]);
+    assert.equal(id, `alert-delayed-${dead.id}`);
+    for (let now = 200; now < 2_000; now += 100)
+      one.failed(now, one.begin(now) ?? assert.fail("nothing to send"), now + 100);
+    assert.equal(late(one).length, new Set(late(one).map((told) => told.id)).size);
+    assert.equal(new Set(late(one).map((told) => told.id)).size, 1);
+    one.done(2_001, one.begin(2_000) ?? assert.fail("nothing to send"));
+    one.take(2_002, "e3");
+    one.failed(3_010, one.begin(3_001) ?? assert.fail("nothing to send"), 4_000);
+    assert.equal(late(one).length, 2, "the next message may be late as well");
   });
 
   test("whatever comes in whatever order, each notice is told of exactly once", () => {

@@ -81,6 +81,13 @@ test("each receiver gets its own form, once, and no run waits for one that is sl
     "topic: run.failed crm/broken",
     "topic: run.failed crm/empty",
   ]);
+  const late = await platform.eventsOf("alert.delayed");
+  assert.deepEqual(late.map(({ about }) => about).sort(), [
+    "check.evaluated crm/empty row_count",
+    "run.failed crm/broken",
+  ]);
+  for (const { reason } of late)
+    assert.match(reason, /^the receiver behind the secret hook-json answered 503; see to /);
   // The two that the receiver refused wait for their next try, and nothing else does.
   const waiting = await platform.events.due({ now: Number.MAX_SAFE_INTEGER, limit: 10 });
   assert.equal(waiting.filter((entry) => entry.alert !== undefined).length, 2);

@@ -306,15 +306,25 @@ describe("a receiver", () => {
     );
   });
 
-  test("that is never there is given up with an event, and what comes later is told of again", async () => {
+  test("that is never there is given up with an event after a day, and what comes later is told of again", async () => {
     let calls = 0;
-    const on = ground(() => ({ status: (calls += 1) <= 12 ? 503 : 200 }));
+    const on = ground(() => ({ status: (calls += 1) <= 24 ? 503 : 200 }));
     const { runtime } = process(on, definitions);
+    const began = on.clock.now();
     await fail(runtime, "crm/broken", "k");
-    await rest(on, runtime, 86_400_000);
+    await rest(on, runtime, 3 * 86_400_000);
     const [given] = on.events("alert.failed");
-    assert.ok(given?.type === "alert.failed" && given.attempts === 12);
+    assert.ok(given?.type === "alert.failed" && given.attempts === 24);
+    assert.ok(given.at - began >= 86_400_000 && given.at - began <= 2 * 86_400_000, `${given.at - began} ms`);
     assert.match(given.reason, /the receiver behind the secret hook answered 503/);
+    const [late, ...more] = on.events("alert.delayed");
+    assert.ok(late?.type === "alert.delayed" && more.length === 0, "it is told of once, by the first of 24 tries");
+    assert.ok(late.at - began < 60_000 && late.attempt === 1, "at once");
+    assert.equal(
+      late.reason,
+      "the receiver behind the secret hook answered 503; see to the receiver behind the secret hook, or give the secret a new value",
+    );
+    assert.deepEqual([late.asset, late.alert, late.about], ["crm/broken", "failures", "run.failed crm/broken"]);
     await fail(runtime, "crm/broken", "k2");
     await rest(on, runtime, 86_400_000);
     assert.equal(on.received.length, 1);
