@@ -22,10 +22,7 @@ export const causeSchema = z.discriminatedUnion("kind", [
 ]);
 export type Cause = z.infer<typeof causeSchema>;
 
-/**
- * The body of a message on `asset.*` or `job.*`. Everything is optional: `{}`, an empty body or attributes
- * alone mean "the latest partition, by hand".
- */
+/** The body of a message on `asset.*` or `job.*`. Everything is optional: `{}` means "the latest partition, by hand". */
 export const requestSchema = z.strictObject({
   partition: z.string().max(200).optional(),
   runKey: z.string().max(2000).optional(),
@@ -47,6 +44,36 @@ export const requestSchema = z.strictObject({
   tags: z.record(z.string(), z.string()).optional(),
 });
 export type RequestBody = z.infer<typeof requestSchema>;
+
+/** What only data can hold is among them, and refused with the request instead of being overlooked. */
+const WORDS = ["partition", "runKey", "config"] as const satisfies readonly (keyof RequestBody)[];
+const FLAGS = ["force", "rollback", "allowMissing", "unseal"] as const satisfies readonly (keyof RequestBody)[];
+
+/**
+ * What a message asks: its data, or where that is `{}` or missing, what its attributes say by the names of a request's fields, as
+ * who publishes by hand may write it. All other attributes are somebody else's, as those that Google adds to dead letters.
+ */
+export function requestIn({
+  data,
+  attributes,
+}: {
+  readonly data: unknown;
+  readonly attributes: Readonly<Record<string, string>>;
+}): unknown {
+  if (typeof data !== "object" || data === null || Array.isArray(data) || Object.keys(data).length > 0) return data;
+  const words = WORDS.map((name) => [name, own(attributes, name)] as const);
+  const flags = FLAGS.map((name) => [name, flagOf(own(attributes, name))] as const);
+  return Object.fromEntries([...words, ...flags].filter(([, value]) => value !== undefined));
+}
+
+function own(attributes: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(attributes, name) ? attributes[name] : undefined;
+}
+
+/** Any other text stays, and is refused with the request. */
+function flagOf(text: string | undefined): boolean | string | undefined {
+  return text === "true" ? true : text === "false" ? false : text;
+}
 
 /** The body of a message on `materialized.*`. */
 export const materializationSchema = z.object({

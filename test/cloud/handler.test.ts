@@ -100,6 +100,23 @@ describe("what makes an asset's function run it", () => {
     });
   }
 
+  test("a push whose attributes ask for what no data says is that request, or refused like it", async () => {
+    const { send, types, lines } = setUp("asset crawl/pages");
+    const asks = (attributes: Record<string, string>, id: string, data?: object) =>
+      send({ path: PATH, body: pushOf(data, attributes, id) });
+    assert.equal((await asks({ partition: "2024-05-02" }, "1")).status, 204);
+    assert.deepEqual(plain(await types()), ["message.refused"], "an asset without partitions has not this one");
+    assert.equal((await asks({ force: "please" }, "2")).status, 204);
+    assert.ok(
+      lines.some(({ message }) => /message\.refused: the message is no request: force: /.test(String(message))),
+    );
+    await asks({ runKey: "k", CloudPubSubDeadLetterSourceTopicProject: "p", "x-goog-partition": "y" }, "3");
+    await asks({ runKey: "k" }, "4");
+    assert.deepEqual(plain(await types()).slice(2), RAN, "one run of that key");
+    await asks({ partition: "2024-05-02" }, "5", { runKey: "l" });
+    assert.deepEqual(plain(await types()).slice(5), RAN, "attributes beside data are not read");
+  });
+
   test("the same message again is acknowledged, and runs nothing", async () => {
     const { send, types } = setUp("asset crawl/pages");
     const request = { path: PATH, body: pushOf({}, undefined, "same") };
