@@ -45,7 +45,7 @@ export interface BuiltFunction {
   readonly code: string;
   /** Bytes of its own modules and unit, beside the platform's. */
   readonly bytes: number;
-  /** What its own modules consist of, the largest first. */
+  /** The five that its own bytes come from most, the largest first. */
   readonly contributors: readonly Contributor[];
 }
 
@@ -57,8 +57,9 @@ export interface Contributor {
 
 export interface BuildReport {
   readonly functions: readonly BuiltFunction[];
-  /** Bytes that every function shares. */
+  /** Bytes that every function shares, and the five that these come from most. */
   readonly platformBytes: number;
+  readonly platformContributors: readonly Contributor[];
   readonly totalBytes: number;
   /** The five that all bytes come from most. */
   readonly contributors: readonly Contributor[];
@@ -116,9 +117,10 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
     const hash = textHash(`${platformHash} ${own} ${source}`);
     const code = textHash(`${own} ${source}`);
     const outputs = parts.flatMap((part) => built.get(part) ?? []);
-    const bytes = Buffer.byteLength(source) + bytesOf(outputs);
-    unitBytes += Buffer.byteLength(source);
-    functions.push({ unit, name, hash, code, bytes, contributors: contributorsOf(outputs) });
+    const unitSize = Buffer.byteLength(source);
+    const bytes = unitSize + bytesOf(outputs);
+    unitBytes += unitSize;
+    functions.push({ unit, name, hash, code, bytes, contributors: contributorsOf(outputs, unitSize) });
   }
   await writeFile(join(outDir, "package.json"), packageJson());
   const shared = Object.values(platform);
@@ -126,8 +128,9 @@ export async function build(options: BuildOptions): Promise<BuildReport> {
   return {
     functions,
     platformBytes: bytesOf(shared),
+    platformContributors: contributorsOf(shared),
     totalBytes: bytesOf(everything) + unitBytes,
-    contributors: contributorsOf(everything),
+    contributors: contributorsOf(everything, unitBytes),
   };
 }
 
@@ -296,7 +299,7 @@ function stubsOf(unit: Unit, definitions: Definitions): readonly Stub[] {
     );
     const sweeps = unit.kind === "reconcile";
     const known = sweeps ? [...jobs.values(), ...pools.values(), ...[...alerts.values()].map(chosen)] : [];
-    return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true, freshness: sweeps }));
+    return [...routed, ...told, ...known].map((definition) => stubOf(definition, { source: true, deadlines: sweeps }));
   }
   /** Where an alert is sent, nothing is known of groups and tags. */
   function chosen(alert: AlertDefinition): AlertDefinition {
@@ -358,21 +361,18 @@ async function hashOf(outDir: string, files: readonly string[]): Promise<string>
   return hash.digest("hex");
 }
 
-const SHOWN = 5;
-
 function bytesOf(outputs: readonly Output[]): number {
   return outputs.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** A package by its name, the library's own code by its room, an author's file by its path, or the stubs of one. */
-function contributorsOf(outputs: readonly Output[]): readonly Contributor[] {
-  const bytes = new Map<string, number>();
+/** A package by its name, the library's own code by its room, an author's file by its path, or the stubs of one; and units. */
+function contributorsOf(outputs: readonly Output[], unitBytes = 0): readonly Contributor[] {
+  const bytes = new Map([["units", unitBytes]]);
   for (const { inputs } of outputs) {
     for (const [path, { bytesInOutput }] of Object.entries(inputs)) {
       const found = /node_modules\/(?!sluice\/lib\/)((?:@[^/]+\/)?[^/]+)(?!.*node_modules)/.exec(path)?.[1];
       const stub = /^sluice-stub:.*\/(functions\/.*)$/.exec(path)?.[1];
-      const own = stub === undefined ? (/(lib\/[^/]+)/.exec(path)?.[1] ?? path) : `stubs of ${stub}`;
-      const name = found ?? own;
+      const name = found ?? (stub === undefined ? (/(lib\/[^/]+)/.exec(path)?.[1] ?? path) : `stubs of ${stub}`);
       bytes.set(name, (bytes.get(name) ?? 0) + bytesInOutput);
     }
   }
@@ -380,7 +380,7 @@ function contributorsOf(outputs: readonly Output[]): readonly Contributor[] {
     .map(([name, size]) => ({ name, bytes: size }))
     .filter((contributor) => contributor.bytes > 0)
     .sort((a, b) => b.bytes - a.bytes)
-    .slice(0, SHOWN);
+    .slice(0, 5);
 }
 
 function asDefinitionError(error: unknown): unknown {

@@ -160,6 +160,23 @@ describe("the build", () => {
     assert.deepEqual(names, ["asset-shop-prices", "asset-shop-rates", "reconcile"]);
     assert.ok(report.functions.every(({ bytes }) => bytes > 100));
     assert.equal(report.contributors.length, 5);
+    const { platformBytes, platformContributors, totalBytes, contributors, functions } = report;
+    assert.equal(platformContributors.length, 5);
+    for (const [bytes, most] of [
+      [platformBytes, platformContributors] as const,
+      [totalBytes, contributors] as const,
+      ...functions.map((own) => [own.bytes, own.contributors] as const),
+    ]) {
+      const sizes = most.map((contributor) => contributor.bytes);
+      assert.ok(sizes.length > 0 && sizes.length <= 5 && sizes.every((size) => size > 0));
+      assert.deepEqual(
+        sizes,
+        sizes.toSorted((a, b) => b - a),
+      );
+      assert.ok(sizes.reduce((sum, size) => sum + size, 0) <= bytes);
+    }
+    const reconcile = functions.find(({ name }) => name === "reconcile");
+    assert.deepEqual(reconcile?.contributors, [{ name: "units", bytes: reconcile?.bytes }], "it has nothing else");
     assert.ok(report.totalBytes > report.platformBytes);
   });
 
@@ -173,6 +190,31 @@ describe("the build", () => {
     const texts = readdirSync(join(out, "platform")).map((file) => readFileSync(join(out, "platform", file), "utf8"));
     assert.ok(!texts.some((text) => text.includes("node_modules/@grpc/grpc-js")));
     assert.ok(!texts.some((text) => text.includes(ROOT)), "no path of the machine is in it");
+  });
+
+  test("what a function loads is the same, byte by byte, however many others its project has", async () => {
+    const { out } = await unchanged();
+    const others = Array.from({ length: 20 }, (_, n): [string, string] => {
+      const text = UPSTREAM().replaceAll('"shop/rates"', `"more/rates_${n}"`);
+      return [`more-${n}.ts`, text];
+    });
+    const many = await built({ ...files(), ...Object.fromEntries(others) });
+    const loaded = (folder: string): ReadonlyMap<string, string> => {
+      const all = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) =>
+        /\.(?:mjs|cjs|json)$/.test(file),
+      );
+      return new Map(all.map((file) => [file, readFileSync(join(folder, file), "utf8")]));
+    };
+    const [few, more] = [loaded(out), loaded(many.out)];
+    assert.ok(more.size >= few.size + 2 * others.length, "each of them is built");
+    // The sweep is for all assets; it alone has to know them.
+    for (const [file, text] of few) if (file !== "units/reconcile.mjs") assert.equal(more.get(file), text, file);
+    const added = [...more.keys()].filter((file) => !few.has(file));
+    assert.deepEqual(
+      added.filter((file) => !/^(?:units|modules)\//.test(file)),
+      [],
+      "what all share has not grown",
+    );
   });
 
   test("zod's languages are left out, unless an author names one", async () => {

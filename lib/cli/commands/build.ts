@@ -26,6 +26,7 @@ export function buildCommand(run: Runner): Command {
         shell.value({
           outDir,
           platformBytes: report.platformBytes,
+          platformContributors: report.platformContributors,
           totalBytes: report.totalBytes,
           contributors: report.contributors,
           functions: report.functions.map(({ unit, ...built }) => ({ ...built, unit: unit.id })),
@@ -34,11 +35,12 @@ export function buildCommand(run: Runner): Command {
           { text: name, style: "bold" as const },
           unit.id,
           sizeText(bytes),
-          contributorsText(contributors.slice(0, 2)),
+          contributorsText(contributors),
         ]);
         printTable(shell, rows, ["FUNCTION", "IS", "OWN SIZE", "MOST OF IT"]);
         shell.print();
         shell.print(`shared by all: ${sizeText(report.platformBytes)}, loaded as needed`);
+        shell.print(`most of that: ${contributorsText(report.platformContributors)}`);
         shell.print(`all together: ${sizeText(report.totalBytes)} in ${join(out, "/")}`);
         shell.print(`most of it: ${contributorsText(report.contributors)}`);
         const [first] = report.functions;
