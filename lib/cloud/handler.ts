@@ -1,6 +1,7 @@
 /** From an HTTP request to the runtime and back to a status that Pub/Sub, Cloud Tasks and Eventarc understand. */
 import { messageOf } from "../core/errors.ts";
 import { DEAD_LETTERS } from "../core/subscriptions.ts";
+import { eachInTurn } from "../runtime/each-in-turn.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { traceOf } from "./log.ts";
 import type { StructuredLog } from "./log.ts";
@@ -53,8 +54,7 @@ async function deliver({ path, headers, body }: IncomingRequest, ready: Ready): 
     return DONE;
   }
   if (unit.kind === "reconcile") {
-    await runtime.sweepDue();
-    await runtime.sweepBuckets();
+    await eachInTurn([() => runtime.sweepDue(), () => runtime.sweepBuckets()], (part) => part());
     return DONE;
   }
   const topic = topicOfSource(headers["ce-source"] ?? sourceIn(body), topicPrefix);

@@ -2,6 +2,7 @@
 import type { Definitions } from "../core/definitions.ts";
 import { adoptPreviousKeys } from "./adopt.ts";
 import type { Consumer } from "../core/subscriptions.ts";
+import { eachInTurn } from "./each-in-turn.ts";
 import type { Incoming } from "./envelope.ts";
 import { PermanentError } from "../core/errors.ts";
 import type { Webhooks } from "../ports/webhooks.ts";
@@ -29,7 +30,10 @@ export interface Runtime {
   readonly operations: Operations;
   /** Renamed assets take over what is known of them under their previous keys. */
   adoptPreviousKeys(): Promise<void>;
-  /** Wakes what is due, and adopts what could not be adopted before; the result is how many deadlines it found. */
+  /**
+   * Wakes what is due, and adopts what could not be adopted before; the result is how many deadlines it found. As with `sweepBuckets`,
+   * no part of it holds up another: it rejects with the first failure when all have had their turn.
+   */
   sweepDue(): Promise<number>;
   /**
    * Announces what it finds in a bounded slice of the watched buckets, asks whoever has missed a materialization, and deletes staged files
@@ -76,18 +80,17 @@ export function createRuntime(options: RuntimeOptions): Runtime {
     refuse: (topic, incoming, reason) => refuseUnclaimed(services, topic, incoming, reason),
     operations: operationsOf(services),
     async sweepDue() {
-      const due = await sweepDue(services);
-      await adoptPreviousKeys(services);
+      let due = 0;
+      const wake = async (): Promise<void> => void (due = await sweepDue(services));
+      await eachInTurn([wake, adoptPreviousKeys], (part) => part(services));
       return due;
     },
     adoptPreviousKeys: () => adoptPreviousKeys(services),
     async sweepBuckets() {
-      const announced = await sweepBuckets(services);
-      const asked = await sweepNews(services);
-      await sweepStaged(services);
-      await sweepTables(services);
-      await sweepStore(services);
-      return announced + asked;
+      let told = 0;
+      const tell = [sweepBuckets, sweepNews].map((part) => async () => void (told += await part(services)));
+      await eachInTurn([...tell, sweepStaged, sweepTables, sweepStore], (part) => part(services));
+      return told;
     },
     releaseAbandoned: () => releaseAbandoned(services),
     executing: services.executing,

@@ -2,7 +2,7 @@
  * Objects whose notification never came: every watched bucket is listed, a bounded slice a sweep, going on where the last one ended,
  * and the prefixes of recent intervals beside it. What is found is announced again while it is young, and then whenever its age has
  * doubled: nothing is given up, and what is old and quiet costs a listing and no message. The place is one document, however many
- * buckets there are.
+ * buckets there are. A bucket that cannot be listed, or of which nobody can be told, holds up no other.
  */
 import { z } from "zod";
 import { bucketTopicOf } from "../core/asset-key.ts";
@@ -43,12 +43,14 @@ const stateSchema = z.object({
   long: z.boolean(),
   /** The object that was listed last; absent when the pass has come to its end. */
   at: z.object({ bucket: z.string(), name: z.string() }).optional(),
+  /** The buckets that the last pass could not list to their end: when the last one that could began, as `before`. */
+  missed: z.record(z.string(), z.number()).optional(),
   /** The next asset whose recent intervals are listed, when this round began, and when the one before. */
   recent: z.object({ next: z.number(), began: z.number(), before: z.number() }),
 });
 type State = z.infer<typeof stateSchema>;
 
-/** The result is how many objects were announced. */
+/** The result is how many objects were announced. Rejects with the first failure, when all buckets have had their turn. */
 export async function sweepBuckets(services: Services): Promise<number> {
   const definitions = services.definitions();
   const buckets = watchedBuckets(definitions);
@@ -56,15 +58,17 @@ export async function sweepBuckets(services: Services): Promise<number> {
   const { clock, events } = services;
   const now = clock.now();
   const announcer = announcerOf(services);
+  const failures: unknown[] = [];
   const save = async (state: State): Promise<void> => {
     // What is remembered as announced was sent.
     await announcer.flush();
     await saveCursor(events, CURSOR, { value: JSON.stringify(state), at: clock.now() });
   };
   const stored = stateOf(await events.get("cursor", CURSOR.id), watchedOf(definitions, buckets), now);
-  const { state, whole } = await listSlice(services, { state: stored, now, announcer, buckets, save });
+  const { state, whole } = await listSlice(services, { state: stored, now, announcer, failures, buckets, save });
   // Whoever has just listed everything has seen what is recent.
-  await save(whole ? state : await listRecent(services, { state, now, announcer }));
+  await save(whole ? state : await listRecent(services, { state, now, announcer, failures }));
+  if (failures.length > 0) throw failures[0];
   return announcer.count();
 }
 
@@ -131,47 +135,79 @@ interface Sweep {
   /** When this one began. */
   readonly now: number;
   readonly announcer: Announcer;
+  /** What went wrong so far. */
+  readonly failures: unknown[];
 }
 
 /** Goes on with the pass, or begins the next one; `whole`: this sweep alone has listed everything. */
 async function listSlice(
   { objects, clock }: Services,
-  { state, now, announcer, buckets, save }: Sweep & { buckets: readonly string[]; save(state: State): Promise<void> },
+  {
+    state,
+    now,
+    announcer,
+    failures,
+    buckets,
+    save,
+  }: Sweep & { buckets: readonly string[]; save(state: State): Promise<void> },
 ): Promise<{ readonly state: State; readonly whole: boolean }> {
   const { at, ...ended } = state;
   if (at === undefined && ended.long && now < ended.began + PASS_MS) return { state, whole: false };
   const begins = at === undefined || at.bucket === "";
   const pass = at === undefined ? { ...ended, began: now, before: ended.began } : ended;
+  const missed = { ...pass.missed };
+  const place = (bucket: string, name: string): State => ({ ...pass, missed, long: true, at: { bucket, name } });
   let listed = 0;
   for (const bucket of buckets) {
     if (at !== undefined && bucket < at.bucket) continue;
-    const options = bucket === at?.bucket ? { startAfter: at.name } : {};
-    for await (const object of objects.list(bucket, options)) {
-      await announcer.meet(object, pass.before);
-      listed += 1;
-      const place = { ...pass, long: true, at: { bucket, name: object.name } };
-      if (listed >= SLICE || clock.now() - now > SWEEP_MS) return { state: place, whole: false };
-      if (listed % SAVE_EVERY === 0) await save(place);
+    const startAfter = bucket === at?.bucket ? at.name : "";
+    if (clock.now() - now > SWEEP_MS) return { state: place(bucket, startAfter), whole: false };
+    const before = missed[bucket] ?? pass.before;
+    try {
+      for await (const object of objects.list(bucket, startAfter === "" ? {} : { startAfter })) {
+        await announcer.meet(object, before);
+        listed += 1;
+        const here = place(bucket, object.name);
+        if (listed >= SLICE || clock.now() - now > SWEEP_MS) {
+          await announcer.flush();
+          return { state: here, whole: false };
+        }
+        if (listed % SAVE_EVERY === 0) await save(here);
+      }
+      await announcer.flush();
+      delete missed[bucket];
+    } catch (error) {
+      failures.push(error);
+      missed[bucket] = before;
     }
   }
-  return { state: { ...pass, long: !begins }, whole: begins };
+  return { state: { ...pass, missed, long: !begins }, whole: begins && failures.length === 0 };
 }
 
 /** Lists what belongs to this interval and the last one, of as many assets as one sweep may, in turn. */
-async function listRecent({ objects, clock, definitions }: Services, { state, now, announcer }: Sweep): Promise<State> {
+async function listRecent(
+  { objects, clock, definitions }: Services,
+  { state, now, announcer, failures }: Sweep,
+): Promise<State> {
   const watchers = [...definitions().watchers.values()].flat();
   let { next, began, before } = state.recent;
   for (let lists = 0, assets = 0; assets < watchers.length && lists < RECENT_LISTS; assets++) {
     if (clock.now() - now > SWEEP_MS) break;
     if (next >= watchers.length) [next, began, before] = [0, now, began];
     const watcher = watchers[next];
-    for (const prefix of watcher === undefined ? [] : recentPrefixes(watcher, now)) {
-      lists += 1;
-      let listed = 0;
-      for await (const object of objects.list(watcher?.matcher.source.bucket ?? "", { prefix })) {
-        await announcer.meet(object, before);
-        if (++listed === RECENT_LIMIT) break;
+    try {
+      for (const prefix of watcher === undefined ? [] : recentPrefixes(watcher, now)) {
+        lists += 1;
+        let listed = 0;
+        for await (const object of objects.list(watcher?.matcher.source.bucket ?? "", { prefix })) {
+          await announcer.meet(object, before);
+          if (++listed === RECENT_LIMIT) break;
+        }
       }
+      await announcer.flush();
+    } catch (error) {
+      // What was missed, the pass over the whole bucket finds.
+      failures.push(error);
     }
     next += 1;
   }

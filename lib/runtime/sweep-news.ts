@@ -15,6 +15,7 @@ import { followersWith } from "../core/multi-requests.ts";
 import { defaultMapping, downstreamOf } from "../core/partition-mapping.ts";
 import { presentKey } from "../core/previous-keys.ts";
 import { materializationSchema, runIdOf } from "../core/request.ts";
+import { adoptFor } from "./adopt.ts";
 import { decideFor } from "./follow-upstream.ts";
 import { followRenames } from "./follow-renames.ts";
 import { readOnce } from "./read-once.ts";
@@ -28,6 +29,8 @@ const WAITING_LIMIT = 200;
 const GRACE_MS = 120_000;
 /** Whoever cannot be asked for so long (its topic is gone, say) is given up. */
 const GIVEN_UP_MS = 86_400_000;
+/** After so many who could not be asked, the others wait for the next sweep, which asks them first. */
+const MOST_FAILURES = 20;
 /** An older process may sweep for some time after a deployment; what was removed is soon forgotten. */
 const UNKNOWN_MS = 3_600_000;
 const UNKNOWN_LIMIT = 50;
@@ -50,7 +53,10 @@ const stateSchema = z.object({
 type Waiting = z.infer<typeof waitingSchema>;
 type News = z.infer<typeof materializationSchema>;
 
-/** Goes on where the last sweep ended; the result is how many were asked. */
+/**
+ * Goes on where the last sweep ended; the result is how many were asked. Who cannot be asked holds up nobody: it waits, and the first
+ * failure is what this rejects with when all is written down.
+ */
 export async function sweepNews(services: Services): Promise<number> {
   const { events, clock } = services;
   const cursor = ref("cursor", "sweep news");
@@ -64,43 +70,53 @@ export async function sweepNews(services: Services): Promise<number> {
   });
   const now = clock.now();
   const left = new Map<string, Waiting>();
+  const failed = new Map<string, { readonly one: Waiting; readonly error: unknown }>();
   let asked = 0;
   let unknown = 0;
   const look = async (one: Waiting): Promise<void> => {
     const key = keyOf(one);
-    if (left.has(key) || one.since + GIVEN_UP_MS < now) return;
+    if (left.has(key) || failed.has(key)) return;
     if ("unknown" in one) {
       if (unknown++ < UNKNOWN_LIMIT && one.since + UNKNOWN_MS >= now) left.set(key, one);
       return;
     }
-    if (!(await isBehind(services, one).catch(falseIfRedefined))) return;
+    if (failed.size === MOST_FAILURES) return void left.set(key, one);
+    // However late this sweep comes, whoever waits is asked once more.
+    const isLast = one.since + GIVEN_UP_MS < now;
+    const behind = await isBehind(services, one).catch((error: unknown) => {
+      // Partitions may have been redefined, as for `affectedBy`.
+      if (!isLast && !(error instanceof DefinitionError)) failed.set(key, { one, error });
+      return false;
+    });
+    if (!behind) return;
     asked += 1;
-    left.set(key, one);
+    if (!isLast) left.set(key, one);
   };
-  for (const one of waiting)
-    for (const each of "unknown" in one ? followersOf(services, one.unknown, one.since) : [one]) await look(each);
+  // What an older process did not know has waited for nobody yet, however long ago that was.
+  const known = (one: Waiting): readonly Waiting[] =>
+    "unknown" in one ? followersOf(services, one.unknown, now).map((each) => ("unknown" in each ? one : each)) : [one];
+  for (const one of waiting) for (const each of known(one)) await look(each);
   let last = position;
   for (const event of page.items) {
-    if (event.at > now - GRACE_MS || left.size >= WAITING_LIMIT) break;
+    if (event.at > now - GRACE_MS || left.size + failed.size >= WAITING_LIMIT) break;
     const news = newsOf(event);
     for (const one of news === undefined ? [] : followersOf(services, news, now)) await look(one);
     last = event.position;
   }
-  const value = JSON.stringify({ position: last, waiting: [...left.values()] });
-  if (value === (stored?.value ?? JSON.stringify({ waiting: [] }))) return asked;
-  // Dying before this costs the same questions once more. Whoever swept at the same time has come as far, or farther.
-  await events.transact({ cursor }, (state) => ({
-    result: undefined,
-    writes: state.cursor?.value === stored?.value ? [put(cursor, { value, at: now })] : [],
-    events: [],
-  }));
+  const value = JSON.stringify({
+    position: last,
+    waiting: [...left.values(), ...[...failed.values()].map(({ one }) => one)],
+  });
+  if (value !== (stored?.value ?? JSON.stringify({ waiting: [] })))
+    // Dying before this costs the same questions once more. Whoever swept at the same time has come as far, or farther.
+    await events.transact({ cursor }, (state) => ({
+      result: undefined,
+      writes: state.cursor?.value === stored?.value ? [put(cursor, { value, at: now })] : [],
+      events: [],
+    }));
+  const [failure] = failed.values();
+  if (failure !== undefined) throw failure.error;
   return asked;
-}
-
-/** As for `affectedBy`. */
-function falseIfRedefined(error: unknown): boolean {
-  if (error instanceof DefinitionError) return false;
-  throw error;
 }
 
 function stateOf(stored: CursorDocument | undefined): z.infer<typeof stateSchema> {
@@ -156,7 +172,7 @@ function affectedBy(
   }
 }
 
-/** Whether there is something to do and no run that does it; then it is asked for. */
+/** Whether there is something to do and no run that does it, and then it is asked for; or whether that cannot be told yet. */
 async function isBehind(services: Services, one: Exclude<Waiting, { unknown: unknown }>): Promise<boolean> {
   const { events, bus, clock } = services;
   const definitions = services.definitions();
@@ -170,6 +186,8 @@ async function isBehind(services: Services, one: Exclude<Waiting, { unknown: unk
   }
   const asset = definitions.assets.get(one.asset);
   if (asset === undefined) return false;
+  // What its upstreams show may still stand under their previous names.
+  const complete = await adoptFor(services, asset);
   const reader = { events: followRenames(readOnce(events)), assets: definitions.assets };
   const { partition } = one;
   const cause = { kind: "reconcile" } as const;
@@ -181,7 +199,7 @@ async function isBehind(services: Services, one: Exclude<Waiting, { unknown: unk
     cause,
     now: clock.now(),
   });
-  let behind = false;
+  let behind = !complete;
   for (const { topic, data, runId } of requests) {
     if (runId !== undefined && (await events.get("run", runId)) !== undefined) continue;
     await bus.publish(topic, { data });

@@ -47,19 +47,26 @@ export async function sweepTables({ events, warehouse, definitions, clock, setti
   let looks = 0;
   let dropped = 0;
   let name = "";
-  for await (const { table } of warehouse.list(where)) {
-    if (table <= after || !table.includes("__staging_")) continue;
-    const staged = own.flatMap((owner) =>
-      partitionsStagedAs(owner.placed, table).map((partition) => ({ ...owner, partition })),
-    );
-    if (staged.length === 0) continue;
-    name = table;
-    looks += 1;
-    if (await isOrphaned({ ...where, table }, staged)) dropped += (await warehouse.drop({ ...where, table })) ? 1 : 0;
-    if (looks === LOOKS) break;
+  const goOn = (table: string | null) =>
+    saveCursor(events, cursor, { value: JSON.stringify([dataset, table]), at: now });
+  try {
+    for await (const { table } of warehouse.list(where)) {
+      if (table <= after || !table.includes("__staging_")) continue;
+      const staged = own.flatMap((owner) =>
+        partitionsStagedAs(owner.placed, table).map((partition) => ({ ...owner, partition })),
+      );
+      if (staged.length === 0) continue;
+      name = table;
+      looks += 1;
+      if (await isOrphaned({ ...where, table }, staged)) dropped += (await warehouse.drop({ ...where, table })) ? 1 : 0;
+      if (looks === LOOKS) break;
+    }
+  } catch (error) {
+    // It has its turn again in the next round: the other datasets do not wait for it.
+    await goOn(null);
+    throw error;
   }
-  const value = JSON.stringify([dataset, looks === LOOKS ? name : null]);
-  await saveCursor(events, cursor, { value, at: now });
+  await goOn(looks === LOOKS ? name : null);
   return dropped;
 
   async function isOrphaned(

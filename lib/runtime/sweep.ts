@@ -3,12 +3,14 @@ import { wakeMessage } from "../core/backfill-message.ts";
 import { topicOfRun } from "../core/run-identity.ts";
 import { put, ref } from "../core/documents.ts";
 import type { DueDocument, RunDocument } from "../core/documents.ts";
+import { eachInTurn } from "./each-in-turn.ts";
 import { dispatchPool } from "./pool-seat.ts";
 import { presentName } from "./present-name.ts";
 import { sendWaiting } from "./operations.ts";
 import type { Services } from "./services.ts";
 import { sweepAlerts } from "./sweep-alerts.ts";
 import { followPolicies, sweepFreshness } from "./sweep-freshness.ts";
+import { sweepSchedules } from "./sweep-schedules.ts";
 
 /** How many deadlines one sweep takes up. */
 const DUE_LIMIT = 200;
@@ -17,13 +19,36 @@ const AGAIN_MS = 30_000;
 
 /** A run of an asset, job or sensor that is not defined (any more, or while a module is broken) is looked at this often. */
 const UNDEFINED_MS = 3_600_000;
+/** After so many messages that could not be sent, the rest is left to the next sweep, which begins with it. */
+const MOST_FAILURES = 20;
 
-/** Wakes every run whose deadline has passed: abandoned, asleep, or ended without having said so. */
+/**
+ * Wakes every run whose deadline has passed: abandoned, asleep, or ended without having said so. What cannot be done for one (its
+ * topic is gone, say) holds up no other; it is told of when all the others have had their turn.
+ */
 export async function sweepDue(services: Services): Promise<number> {
-  const { events, bus, clock } = services;
+  const { events, clock, definitions } = services;
   const now = clock.now();
   const due = await events.due({ now, limit: DUE_LIMIT });
-  for (const { runId, backfill } of due.filter(isOfRun)) {
+  const parts: readonly (() => Promise<unknown>)[] = [
+    () => wake(services, due.filter(isOfRun), now),
+    () => eachInTurn(due, (document) => sendWaiting(services, document)),
+    () => eachInTurn(definitions().pools.keys(), (pool) => dispatchPool(services, pool)),
+    () => followPolicies(services),
+    () => sweepFreshness(services, due),
+    () => sweepSchedules(services),
+    // Last, because receivers may be slow.
+    () => sweepAlerts(services, due),
+  ];
+  await eachInTurn(parts, (part) => part());
+  return due.length;
+}
+
+async function wake(services: Services, due: readonly DueDocument[], now: number): Promise<void> {
+  const { events, bus } = services;
+  const failures: unknown[] = [];
+  for (const { runId, backfill } of due) {
+    if (failures.length === MOST_FAILURES) break;
     const run = backfill === true ? await ownerOf(services, runId) : await events.get("run", runId);
     const entry = ref("due", runId);
     if (run === undefined) {
@@ -36,7 +61,8 @@ export async function sweepDue(services: Services): Promise<number> {
     // Published before it is postponed: a crash in between wakes the run twice, which its claim sorts out.
     const present = { kind: run.kind, name: presentName(services, run) };
     const data = backfill === true ? wakeMessage(runId) : { wake: runId };
-    if (known && !services.executing.has(runId)) await bus.publish(topicOfRun(present), { data });
+    if (known && !services.executing.has(runId))
+      await bus.publish(topicOfRun(present), { data }).catch((error: unknown) => failures.push(error));
     const dueAt = now + (known ? AGAIN_MS : UNDEFINED_MS);
     await events.transact({ entry }, (state) => ({
       result: undefined,
@@ -45,13 +71,7 @@ export async function sweepDue(services: Services): Promise<number> {
       events: [],
     }));
   }
-  for (const document of due) await sendWaiting(services, document);
-  for (const pool of services.definitions().pools.keys()) await dispatchPool(services, pool);
-  await followPolicies(services);
-  await sweepFreshness(services, due);
-  // Last, because receivers may be slow.
-  await sweepAlerts(services, due);
-  return due.length;
+  if (failures.length > 0) throw failures[0];
 }
 
 /** Whether somebody is to be woken by it. */

@@ -12,10 +12,12 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-async function setUp(size: Size, onListed?: () => void) {
+const killed = new Error("killed");
+
+async function setUp(size: Size, ports: Partial<Parameters<typeof quietProject>[1]> = {}) {
   const clock = virtualClock();
   const events = memoryEventStore();
-  const project = await quietProject(size, { clock, events, ...(onListed === undefined ? {} : { onListed }) });
+  const project = await quietProject(size, { clock, events, ...ports });
   return { ...project, clock, events };
 }
 
@@ -141,10 +143,18 @@ test("a sweep that takes long stops, and the next one goes on from there", async
 });
 
 test("whoever is killed in every sweep comes to the end all the same, and nothing is passed over", async () => {
-  let left = 0;
-  const project = await setUp({ assets: 50, partitions: 100 }, () => {
-    if (left-- === 0) throw new Error("killed");
-  });
+  let left = Infinity;
+  const events = memoryEventStore();
+  const project = await setUp(
+    { assets: 50, partitions: 100 },
+    {
+      // The dead write nothing down any more.
+      events: { ...events, transact: (...args) => (left <= 0 ? Promise.reject(killed) : events.transact(...args)) },
+      onListed: () => {
+        if (left-- <= 0) throw killed;
+      },
+    },
+  );
   let sweeps = 0;
   do {
     assert.ok(++sweeps < 20);
@@ -153,6 +163,44 @@ test("whoever is killed in every sweep comes to the end all the same, and nothin
   } while (!(await project.passed()));
   assert.ok(sweeps >= 4);
   assert.equal(new Set(project.announced).size, 5_000);
+});
+
+test("a bucket that cannot be listed, or nobody told of, holds up no other; then all of it is found", async () => {
+  let denied = "drops-2";
+  let unknown = "drops-4";
+  const project = await setUp(
+    { assets: 10, partitions: 3 },
+    {
+      onListed: (bucket) => {
+        if (bucket === denied) throw new Error(`${bucket} may not be listed`);
+      },
+      onPublish: (bucket) => {
+        if (bucket === unknown) throw new Error(`the topic of ${bucket} is gone`);
+      },
+    },
+  );
+  const sweepFailing = () => assert.rejects(project.runtime.sweepBuckets(), /drops-2 may not be listed/);
+  const day = dayOf(project.clock.now());
+  await sweepFailing();
+  assert.equal(new Set(project.announced).size, 24, "all of the other eight");
+  await project.clock.advance(HOUR);
+  project.announced.length = 0;
+  for (let index = 0; index < 10; index++) project.drop(index, day);
+  // Long enough for what is new to grow old: nothing of the two is found only when its age has doubled once more.
+  for (let minutes = 0; minutes < 11; minutes++) {
+    await sweepFailing();
+    await project.clock.advance(MINUTE);
+  }
+  assert.equal(new Set(project.announced).size, 8);
+  [denied, unknown] = ["", ""];
+  project.announced.length = 0;
+  await project.runtime.sweepBuckets();
+  const found = new Set(project.announced.filter((object) => /^drops-[24]/.test(object)));
+  assert.equal(found.size, 8, [...found].join(" "));
+  project.announced.length = 0;
+  await project.clock.advance(MINUTE);
+  await project.runtime.sweepBuckets();
+  assert.deepEqual(project.announced, [], "and it is over");
 });
 
 test("an object is announced while it is young, and once whenever its age has doubled, however often it is looked at", () => {

@@ -34,7 +34,7 @@ function defined(...more: readonly unknown[]): Definitions {
   return definitions;
 }
 
-function setUp(definitions = defined()) {
+function setUp(definitions = defined(), onPublish?: (topic: string) => void) {
   const clock = virtualClock();
   const reads: string[] = [];
   const counted = (store: EventStore): EventStore => ({
@@ -48,7 +48,7 @@ function setUp(definitions = defined()) {
       return store.history(query);
     },
   });
-  const made = plainRuntime({ definitions, clock, events: counted });
+  const made = plainRuntime({ definitions, clock, events: counted, ...(onPublish === undefined ? {} : { onPublish }) });
   const make = (partition: string, key = "a/up") =>
     made.runtime.receive({ kind: "asset", key }, { body: pushOf({ partition }, undefined, `${key} ${partition}`) });
   const asked = (topic: string): readonly string[] => made.published.filter((text) => text.startsWith(`${topic} `));
@@ -87,6 +87,36 @@ test("a request that is lost as well is made again, under the same run key, unti
   assert.equal(asked("asset.a.below").length, 2);
 });
 
+test("whoever waits is asked once more however late the next sweep comes, and then given up", async () => {
+  const { runtime, events, clock, make, asked } = setUp();
+  await make("2024-03-01");
+  await clock.advance(3 * MINUTE);
+  await runtime.sweepBuckets();
+  await clock.advance(25 * 60 * MINUTE);
+  await runtime.sweepBuckets();
+  assert.equal(asked("asset.a.below").length, 2);
+  assert.doesNotMatch((await events.get("cursor", "sweep news"))?.value ?? "", /below|told/);
+  await runtime.sweepBuckets();
+  assert.equal(asked("asset.a.below").length, 2);
+});
+
+test("who cannot be asked holds up nobody, and is given up after a day", async () => {
+  const { runtime, events, clock, make, asked } = setUp(defined(), (topic) => {
+    if (topic === "asset.a.below") throw new Error("the topic is gone");
+  });
+  for (let day = 1; day <= 25; day++) await make(`2024-03-${String(day).padStart(2, "0")}`);
+  // Twenty are tried at a time, and those that were not come first the next time.
+  for (let sweeps = 0; sweeps < 4; sweeps++) {
+    await clock.advance(3 * MINUTE);
+    await assert.rejects(runtime.sweepBuckets(), /the topic is gone/);
+  }
+  assert.equal(new Set(asked("sensor.told")).size, 25);
+  assert.match((await events.get("cursor", "sweep news"))?.value ?? "", /below/);
+  await clock.advance(25 * 60 * MINUTE);
+  await runtime.sweepBuckets();
+  assert.doesNotMatch((await events.get("cursor", "sweep news"))?.value ?? "", /below/);
+});
+
 test("whoever has seen it is not asked, and the sensor that has ticked does not tick again", async () => {
   const { runtime, clock, make, asked } = setUp();
   await make("2024-03-01");
@@ -109,6 +139,7 @@ test("news of an asset that an older process does not know is left to one that d
   await older.runtime.sweepBuckets();
   await older.runtime.sweepBuckets();
   assert.equal(newer.asked("asset.a.below").length, 0);
+  await newer.clock.advance(25 * 60 * MINUTE); // nobody sweeps meanwhile
   await newer.runtime.sweepBuckets();
   assert.equal(newer.asked("asset.a.below").length, 1);
 

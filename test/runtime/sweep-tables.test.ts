@@ -35,10 +35,12 @@ function setUp(assets: readonly AssetDefinition[] = [scores, plain]) {
   /** Tables as `dataset.table`, with the time of their expiry. */
   const tables = new Map<string, number | undefined>();
   const listed: string[] = [];
+  const denied = new Set<string>();
   let reads = 0;
   const warehouse: Pick<Warehouse, "list" | "describe" | "drop"> = {
     async *list({ dataset }, prefix = "") {
       listed.push(dataset);
+      if (denied.has(dataset)) throw new Error(`${dataset} may not be listed`);
       const names = [...tables.keys()].filter((name) => name.startsWith(`${dataset}.${prefix}`)).sort();
       for (const name of names) yield { dataset, table: name.slice(dataset.length + 1) };
     },
@@ -69,6 +71,7 @@ function setUp(assets: readonly AssetDefinition[] = [scores, plain]) {
   return {
     clock,
     listed,
+    denied,
     tables,
     reads: () => reads,
     stage(of: AssetDefinition, partition: string, fingerprint: string, age = 2 * HOUR): string {
@@ -138,6 +141,20 @@ test("what the dead have left goes; what is young, held, intended or to be finis
 
   assert.equal(await world.round(), orphans.length);
   assert.deepEqual([...world.tables.keys()].sort(), kept.sort());
+});
+
+test("a dataset that may not be listed holds up no other, and has its turn again in the next round", async () => {
+  const world = setUp();
+  await world.know(scores, "2024-05-01", {});
+  await world.know(plain, "", {});
+  const [inRaw, inClean] = [world.stage(scores, "2024-05-01", name(1)), world.stage(plain, "", name(2))];
+  world.denied.add("clean");
+  await assert.rejects(world.sweep(), /clean may not be listed/);
+  assert.equal(await world.round(), 1);
+  assert.deepEqual([world.tables.has(inRaw), world.tables.has(inClean)], [false, true]);
+  world.denied.clear();
+  await world.clock.advance(2 * HOUR);
+  assert.equal(await world.round(), 1);
 });
 
 test("a staging without an end is left alone: its age is not known", async () => {

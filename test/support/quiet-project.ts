@@ -42,8 +42,9 @@ export interface Size {
 interface Ports {
   readonly clock: Clock;
   readonly events: EventStore;
-  /** Called for each object that is listed. */
-  readonly onListed?: () => void;
+  /** Called for each object that is listed, and for each that is announced, with its bucket. */
+  readonly onListed?: (bucket: string) => void;
+  readonly onPublish?: (bucket: string) => void;
 }
 
 const DAY_MS = 86_400_000;
@@ -58,7 +59,7 @@ const nameOf = (index: number, day: string): string => `${keyOf(index)}/${day}.p
 
 /** The assets' last partition is the day before the clock's; every object was written five days before. */
 export async function quietProject({ assets, partitions }: Size, ports: Ports): Promise<QuietProject> {
-  const { clock, onListed } = ports;
+  const { clock, onListed, onPublish } = ports;
   const now = clock.now();
   const made = Array.from({ length: assets }, (_, index) => assetOf(index));
   const days = Array.from({ length: partitions }, (_, index) => dayOf(now - (partitions - index) * DAY_MS));
@@ -95,7 +96,7 @@ export async function quietProject({ assets, partitions }: Size, ports: Ports): 
       for (const object of objectsOf(bucket, prefix, startAfter)) {
         if (listed > 0 && listed % PAGE === 0) cost.pages += 1;
         listed += 1;
-        onListed?.();
+        onListed?.(bucket);
         yield object;
       }
     },
@@ -114,6 +115,7 @@ export async function quietProject({ assets, partitions }: Size, ports: Ports): 
         cost.messages += 1;
         // Only objects are announced here.
         const { bucket, name, generation } = data as ObjectInfo;
+        onPublish?.(bucket);
         announced.push(`${bucket}/${name}#${generation}`);
         return String(cost.messages);
       },
