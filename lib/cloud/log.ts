@@ -46,10 +46,32 @@ export function structuredLog({ project, print, traces }: LogOptions): Structure
         severity: severityOf(event),
         message: messageOf(event),
         "logging.googleapis.com/labels": Object.fromEntries(labels.map(([name, value]) => [`sluice_${name}`, value])),
-        event,
+        event: fitting(event),
       });
     },
   };
+}
+
+/** Cloud Logging drops an entry of more than 256 KB, and with it what its run did. */
+const MAX_EVENT_BYTES = 100_000;
+const MAX_FIELD_BYTES = 4_000;
+
+/** The event as an entry holds it: of one that is too large, such as one with thousands of inputs, without its large fields. */
+function fitting(event: SluiceEvent): unknown {
+  if (bytesOf(event) <= MAX_EVENT_BYTES) return event;
+  const fields = Object.entries(event);
+  const isLarge = ([, value]: readonly [string, unknown]): boolean => bytesOf(value) > MAX_FIELD_BYTES;
+  const leftOut = Object.fromEntries(fields.filter(isLarge).map(([name, value]) => [name, sizeText(value)]));
+  return { ...Object.fromEntries(fields.filter((field) => !isLarge(field))), leftOut };
+}
+
+function bytesOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value) ?? "");
+}
+
+function sizeText(value: unknown): string {
+  const entries = Array.isArray(value) ? `${value.length} entries, ` : "";
+  return `${entries}${bytesOf(value)} bytes: see \`sluice events\``;
 }
 
 /** A trace's id from the headers of a request: 32 hexadecimal digits. */

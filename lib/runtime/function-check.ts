@@ -93,6 +93,7 @@ async function* rowsOfQuery(
     step,
     inputs: jobInputs(execution, staged, text),
     spec: confined(execution, { kind: "query", sql: text, parameters }),
+    readsRows: true,
   });
   yield* execution.services.warehouse.rows(jobId, { signal: execution.signal });
 }

@@ -167,6 +167,7 @@ async function* read(
     step,
     inputs: `${fingerprint} ${identity.id} ${sql}`,
     spec: { kind: "query", sql, parameters },
+    readsRows: true,
   });
   yield* decoded(upstream, services.warehouse.rows(status.jobId, { signal }));
 }

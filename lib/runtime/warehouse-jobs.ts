@@ -16,6 +16,8 @@ export interface JobRequest {
   readonly spec: JobSpec;
   /** Whether the result of a job that somebody ran before is still there, and not that of the same work under the `next` id. */
   readonly usable?: (next: string) => Promise<boolean>;
+  /** Its rows are read: a query that changes nothing is asked again where those of a job that somebody ran before are not kept any more. */
+  readonly readsRows?: boolean;
 }
 
 /** Attempts at one piece of work that anybody makes, ever: a bound against a loop, not a policy. */
@@ -49,7 +51,7 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
     if (status.state === "succeeded") {
       // What had ended before this execution began is no progress of it.
       if (submitted === "accepted" || awaited) progressed?.();
-      if (submitted === "accepted" || request.usable === undefined || (await request.usable(`${base}-a${attempt + 1}`)))
+      if (submitted === "accepted" || (await isUsable(execution, request, status, `${base}-a${attempt + 1}`)))
         return status;
       continue;
     }
@@ -68,6 +70,24 @@ export async function runJob(execution: Execution, request: JobRequest): Promise
     throw new RetryableError(reason, afterMs === undefined ? {} : { code: QUOTA, afterMs });
   }
   throw new PermanentError(`${MAX_ATTEMPTS} attempts at ${base} have failed`, { code: "job-failed" });
+}
+
+async function isUsable(
+  { services: { warehouse }, signal }: Execution,
+  { usable, readsRows = false }: JobRequest,
+  { jobId, rows }: JobStatus,
+  next: string,
+): Promise<boolean> {
+  if (usable !== undefined && !(await usable(next))) return false;
+  // Of rows that the warehouse has just counted there is no doubt.
+  if (!readsRows || rows !== undefined) return true;
+  try {
+    for await (const _ of warehouse.rows(jobId, { signal })) break;
+    return true;
+  } catch (error) {
+    if (error instanceof PermanentError && error.code === "not-found") return false;
+    throw error;
+  }
 }
 
 /** What every job says of whom it works for. */
