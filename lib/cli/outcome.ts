@@ -9,7 +9,7 @@ import type { Workbench } from "./workbench.ts";
 
 /**
  * Follows until all is done that can be done now, in a deployment until the run has ended, and says what sleeps; 1 when a run
- * failed or the request was refused.
+ * failed or was canceled, or the request was refused.
  */
 export async function seeThrough(
   shell: Shell,
@@ -24,7 +24,7 @@ export async function seeThrough(
     const until = wakeAt === undefined ? "is not done" : `sleeps until ${clockText(wakeAt)}`;
     shell.warn(`${[name, partition].filter((part) => part !== "").join(" ")} ${until}; it goes on ${goesOn(bench)}`);
   }
-  const failed = refusal !== undefined || runs.some(({ status }) => status === "failed");
+  const failed = refusal !== undefined || runs.some(({ status }) => status === "failed" || status === "canceled");
   const result = { runs: runs.map(runResult), ...(refusal === undefined ? {} : { refused: refusal }) };
   return { code: failed ? 1 : 0, result };
 }

@@ -113,7 +113,9 @@ test("beside a process that has the home open, a run is canceled and a pause end
   const { code, stdout, stderr } = await cancel.ended;
   assert.deepEqual([code, stderr], [0, "another sluice process uses this home, and takes it up within 30 seconds\n"]);
   assert.equal(stdout, `run ${run.id} of demo/slow: canceled, the wrong\\nconfig\n`);
-  assert.match((await work.ended).stdout, /canceled: the wrong\\nconfig$/m);
+  const ended = await work.ended;
+  assert.match(ended.stdout, /canceled: the wrong\\nconfig$/m);
+  assert.equal(ended.code, 1, "what was asked for is not done");
   rmSync(join(project.root, "gate"));
 });
 
@@ -134,7 +136,8 @@ test("a run under `sluice dev` is canceled while its code is at work", async () 
   events.close();
   const outcome = runSchema.parse(await json("cancel", run.id, "--reason", "the wrong config"));
   assert.deepEqual([outcome.run, outcome.status, outcome.reason], [run.id, "canceled", "the wrong config"]);
-  const { stdout } = await asked;
+  const { stdout, code } = await asked;
+  assert.equal(code, 1);
   assert.deepEqual(
     runsSchema.parse(JSON.parse(stdout)).map(({ status }) => status),
     ["canceled"],

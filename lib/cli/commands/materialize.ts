@@ -191,9 +191,9 @@ function wishesOf({ force, rollback, allowMissing, unseal, config }: Options): R
   };
 }
 
-/** A skipped run found what was asked for already done, or had nothing to do. */
+/** A skipped run found what was asked for already done, or had nothing to do; a canceled one has not done it. */
 function isGood(outcome: Outcome | undefined): boolean {
-  return outcome?.kind === "run" && outcome.run.status !== "failed";
+  return outcome?.kind === "run" && outcome.run.status !== "failed" && outcome.run.status !== "canceled";
 }
 
 function report(shell: Shell, asset: string, outcome: Outcome): void {

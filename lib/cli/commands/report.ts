@@ -48,7 +48,7 @@ export function reportCommand(run: Runner): Command {
         if (requested.kind === "refused") shell.warn(`error: ${requested.reason}`);
         shell.value({ asset: key, ...requestResult(requested) });
         if (requested.kind === "refused") return 2;
-        return requested.run.status === "failed" ? 1 : 0;
+        return requested.run.status === "failed" || requested.run.status === "canceled" ? 1 : 0;
       }),
     );
 }
