@@ -21,10 +21,17 @@ export interface CancelState {
   readonly run: RunDocument | undefined;
   readonly partition: PartitionDocument | undefined;
   readonly due: DueDocument | undefined;
+  /** Where an older deployment may hold a run of an asset that has another name by now. */
+  readonly before?: PartitionDocument | undefined;
 }
 
 export function cancelRefs(run: RunIdentity): CancelRefs {
   return { run: ref("run", run.id), partition: lockRef(run), due: ref("due", run.id) };
+}
+
+/** For a run that is known under another name than its asset's present one. */
+export function renamedCancelRefs(run: RunIdentity, known: string): CancelRefs & { readonly before: Ref<"partition"> } {
+  return { ...cancelRefs(run), before: lockRef({ ...run, name: known }) };
 }
 
 export type CancelOutcome =
@@ -43,7 +50,7 @@ interface CancelRequest {
 }
 
 /** Asks a run to end. A sleeping one is due at once. */
-export function requestCancel({ run, partition }: CancelState, input: CancelRequest): Decision<CancelOutcome> {
+export function requestCancel({ run, partition, before }: CancelState, input: CancelRequest): Decision<CancelOutcome> {
   const { identity, now, reason } = input;
   if (run === undefined) return decided({ kind: "unknown" });
   if (run.endedAt !== undefined) return decided({ kind: "ended", run });
@@ -51,11 +58,13 @@ export function requestCancel({ run, partition }: CancelState, input: CancelRequ
   const why = reason === undefined ? {} : { reason };
   const asleep = run.status === "parked" ? { wakeAt: now } : {};
   const marked: RunDocument = { ...run, ...asleep, cancel: { at: now, ...why }, updatedAt: now };
-  const { holder } = partition ?? {};
-  const told =
-    partition === undefined || holder?.runId !== run.id
-      ? []
-      : [put(lockRef(identity), { ...partition, holder: { ...holder, cancel: true as const } })];
+  const told = [partition, before].flatMap((place) => {
+    if (place?.holder?.runId !== run.id) return [];
+    const holder = { ...place.holder, cancel: true as const };
+    return [
+      put(place === before ? lockRef({ ...identity, name: before.name }) : lockRef(identity), { ...place, holder }),
+    ];
+  });
   return {
     result: { kind: "asked", run: marked },
     writes: [put(ref("run", run.id), marked), ...told, putDue(run.id, now)],

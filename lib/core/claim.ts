@@ -9,7 +9,7 @@ import { ageProblem } from "./event-age.ts";
 import type { SluiceEvent } from "./events.ts";
 import type { RunRequest } from "./request.ts";
 import { isPlain } from "./request.ts";
-import { pauseAnswer } from "./pause.ts";
+import { outlastsPause, pauseAnswer } from "./pause.ts";
 import { eventOf, holds, lockRef, putDue } from "./run-identity.ts";
 import type { RunIdentity, RunState } from "./run-identity.ts";
 
@@ -190,7 +190,7 @@ function keepPending(
   const known = [pending.plain, ...pending.special].some((kept) => kept?.runKey === request.runKey);
   const next =
     isPlain(request) && run === undefined
-      ? { ...pending, plain: pending.plain ?? request }
+      ? withPlain(pending, request)
       : { ...pending, special: [...pending.special, request] };
   const writes: Write[] = known ? [] : [put(lockRef(identity), { ...partition, pending: next })];
   // A displaced sleeper that woke up is due again only when its partition may be free.
@@ -207,6 +207,17 @@ function keepPending(
       },
     ],
   };
+}
+
+/**
+ * One plain request stands for all. A person's does not stand for what comes by itself: it would be refused should the asset be
+ * paused before it is made again, and the others with it.
+ */
+function withPlain(pending: Pending, request: RunRequest): Pending {
+  const { plain, special } = pending;
+  if (plain === undefined) return { plain: request, special };
+  if (outlastsPause(plain) || !outlastsPause(request)) return pending;
+  return { plain: request, special: [...special, plain] };
 }
 
 /** What still waits once `request` is being served: a later request must not be folded into one that is under way. */

@@ -214,5 +214,6 @@ function keyOf(interval: Interval, start: number): string {
 }
 
 function pad(value: number, length: number): string {
-  return String(value).padStart(length, "0");
+  const text = String(value);
+  return text.length < length ? text.padStart(length, "0") : text;
 }

@@ -32,6 +32,11 @@ export function pauseAnswer(pause: PauseDocument, { cause, force }: Pick<RunRequ
   }
 }
 
+/** Whether a pause that begins meanwhile keeps the request, and does not refuse or skip it. */
+export function outlastsPause(request: RunRequest): boolean {
+  return pauseAnswer({ asset: "", at: 0 }, request).kind === "wait";
+}
+
 export function pausedText({ asset, reason }: PauseDocument): string {
   return `${asset} is paused${reason === undefined ? "" : ` (${reason})`}`;
 }
@@ -120,6 +125,18 @@ export function sentPage(
         ? put(to, resumeDue(asset, now + AGAIN_MS))
         : { delete: to };
   return { result: undefined, writes: [write], events: [] };
+}
+
+/** When it is tried again to send what cannot be sent yet. */
+const LATER_MS = 30_000;
+
+/** Nothing can be sent here and now: it stays due, but not at every moment until then. */
+export function notYet(
+  { due }: Pick<PauseState, "due">,
+  { left, now }: { readonly left: NonNullable<DueDocument["resume"]>; readonly now: number },
+): Decision<void> {
+  if (due?.resume === undefined || due.resume.after !== left.after) return decided(undefined);
+  return { result: undefined, writes: [put(pauseRefs(left.asset).due, { ...due, dueAt: now + LATER_MS })], events: [] };
 }
 
 function resumeId(asset: string): string {

@@ -8,9 +8,8 @@ import { formatTable } from "../core/table.ts";
 import type { Execution } from "./execution.ts";
 
 /**
- * Drops the partition's staging tables but those named in `keep`. Does nothing in a run's first attempt, which has no dead
- * predecessor; a partition that is taken over from a dead run is cleared when that run gets its own next attempt. What an
- * open intent or an unfinished commit still needs stays.
+ * What dead attempts have left, but for the tables named in `keep`. Does nothing in a run's first attempt, which has no dead
+ * predecessor; a partition that is taken over from a dead run is cleared when that run gets its own next attempt.
  */
 export async function dropLeftovers(
   execution: Execution,
@@ -18,8 +17,17 @@ export async function dropLeftovers(
   destination: Destination,
   keep: readonly string[] = [],
 ): Promise<void> {
-  const { services, identity, run, token, signal } = execution;
-  if (run.attempt === 1) return;
+  if (execution.run.attempt > 1) await dropStaged(execution, placed, destination, keep);
+}
+
+/** Drops the partition's staging tables but those named in `keep`, and what an open intent or an unfinished commit still needs. */
+export async function dropStaged(
+  execution: Execution,
+  placed: Placed,
+  destination: Destination,
+  keep: readonly string[] = [],
+): Promise<void> {
+  const { services, identity, token, signal } = execution;
   const { events, warehouse } = services;
   const prefix = stagingPrefixOf(placed, identity.partition);
   for await (const table of warehouse.list(prefix, prefix.table)) {

@@ -165,15 +165,14 @@ export async function callCode(
     log,
     tableOf: tablesOf(execution, asset, own?.table),
     fillIn: placeholderValues(several ? undefined : partition, config),
-    ...(own === undefined ? {} : { staging: own }),
+    // A later attempt that notes other versions of its upstreams must not go on with what an earlier one has read.
+    ...(own === undefined ? { jobs: { prefix: "", inputs: `${identity.id} ${fingerprint}` } } : { staging: own }),
   });
   const upstreams = await inputClients(execution, asset, fingerprint, log);
   const context: MaterializeContext<unknown, Partition | undefined> & { row(value: unknown): unknown } = {
     runId: identity.id,
     asset: asset.key,
-    get partition() {
-      return onePartition(asset.key, partition, range);
-    },
+    partition: several ? undefined : partition,
     partitionRange: range,
     config,
     target: own?.table,
@@ -193,6 +192,12 @@ export async function callCode(
     },
     row: (value) => value,
   };
+  // Code for several partitions that reads the one is told so. Only there: each getter that is made anew costs V8 a hidden class.
+  if (several)
+    Object.defineProperty(context, "partition", {
+      get: () => onePartition(asset.key, partition, range),
+      enumerable: true,
+    });
   // The definition's own types meet what its schemas and resources have just produced.
   const code = asset.materialize as (context: unknown, resources: unknown) => unknown;
   return code(context, { ...clients, ...upstreams });

@@ -1,9 +1,9 @@
 /** What people do about runs, assets and messages. Each is one decision of the event store; what follows from it is due. */
-import { cancelRefs, cancelWaiting, requestCancel } from "../core/cancel.ts";
+import { cancelRefs, cancelWaiting, renamedCancelRefs, requestCancel } from "../core/cancel.ts";
 import { topicOf } from "../core/asset-key.ts";
 import type { DueDocument, RunDocument } from "../core/documents.ts";
 import { bodyOf } from "../core/ending.ts";
-import { pause, pauseRefs, resume, sentPage } from "../core/pause.ts";
+import { notYet, pause, pauseRefs, resume, sentPage } from "../core/pause.ts";
 import { topicOfRun } from "../core/run-identity.ts";
 import type { RunIdentity } from "../core/run-identity.ts";
 import type { DeadLetterMessage } from "../core/dead-letter.ts";
@@ -69,7 +69,11 @@ export async function cancelRun(desk: Omit<Desk, "random">, runId: string, reaso
   const run = await events.get("run", runId);
   if (run === undefined) return cancelRequest(desk, runId, reason);
   const identity: RunIdentity = { id: run.id, kind: run.kind, name: presentName(desk, run), partition: run.partition };
-  return events.transact(cancelRefs(identity), (state) => requestCancel(state, { identity, now: clock.now(), reason }));
+  // An older deployment may be at work on it under the name that the asset had.
+  const wish = { identity, now: clock.now(), reason };
+  return run.name === identity.name
+    ? events.transact(cancelRefs(identity), (state) => requestCancel(state, wish))
+    : events.transact(renamedCancelRefs(identity, run.name), (state) => requestCancel(state, wish));
 }
 
 /** A request that waits has no run yet; that it waits is in the history. */
@@ -116,8 +120,11 @@ export async function sendWaiting(services: Services, { resume: left }: DueDocum
   const name = presentName(services, { kind: "asset", name: left.asset });
   const asset = services.definitions().assets.get(name);
   const pause = await events.get("pause", name);
-  // Still due, for whoever knows where the partitions are, or when they are there.
-  if (pause?.movedTo !== undefined || (asset !== undefined && !(await adoptFor(services, asset)))) return;
+  // Still due, for whoever knows where the partitions are.
+  if (pause?.movedTo !== undefined) return;
+  // Still due, for when they are there.
+  if (asset !== undefined && !(await adoptFor(services, asset)))
+    return events.transact({ due: refs.due }, (state) => notYet(state, { left, now: clock.now() }));
   const paused = pause !== undefined;
   const page = paused
     ? { items: [] }

@@ -18,7 +18,7 @@ import { EVENT_VERSION } from "../core/events.ts";
 import { shortHash } from "../core/hash.ts";
 import type { JobDefinition } from "../core/job.ts";
 import { latestPartition, parsePartition } from "../core/partitions.ts";
-import { materializationSchema, requestSchema, runIdOf } from "../core/request.ts";
+import { materializationSchema, requestIn, requestSchema, runIdOf } from "../core/request.ts";
 import type { RequestBody, RunRequest } from "../core/request.ts";
 import { bucketTopicOf, parseTopic, topicOf } from "../core/asset-key.ts";
 import { originOf, presentKey } from "../core/previous-keys.ts";
@@ -236,13 +236,14 @@ async function latestFor(
 const MAX_REQUEST_CHARS = 100_000;
 
 function parseBody(delivery: Delivery): RequestBody {
-  const size = JSON.stringify(delivery.data).length;
+  const body = requestIn(delivery);
+  const size = JSON.stringify(body).length;
   if (size > MAX_REQUEST_CHARS) {
     throw new Refused(
       `a request of ${size} characters is too large: send ${MAX_REQUEST_CHARS} at most, or a reference`,
     );
   }
-  const parsed = requestSchema.safeParse(delivery.data);
+  const parsed = requestSchema.safeParse(body);
   if (parsed.success) return parsed.data;
   throw new Refused(`the message is no request: ${issueOf(parsed.error, Object.keys(requestSchema.shape))}`);
 }
@@ -255,8 +256,8 @@ function settleRequest(
 ): RunRequest {
   const { runKey, cause = { kind: "manual" as const }, ...rest } = body;
   const byMessage = `message:${delivery.messageId}`;
-  const key =
-    runKey ?? (cause.kind === "schedule" ? scheduledRunKey(asset, partition, delivery.publishedAt) : byMessage);
+  const byTick = () => scheduledRunKey(asset, partition, delivery.publishedAt, rest.config);
+  const key = runKey ?? (cause.kind === "schedule" ? byTick() : byMessage);
   return { ...rest, cause, partition, runKey: key, requestedAt: delivery.publishedAt };
 }
 

@@ -77,22 +77,21 @@ function ownVersion(
 
 /**
  * Removes what attempts at the partition have begun to store, after this one has ended without a commit. A claim that is lost
- * concerns its own version alone: the others are its successor's business. Never throws; what is left is written down.
+ * concerns its own version alone: the others are its successor's business. Throws what has kept it from that; what is left
+ * is written down for the next attempt.
  */
 export async function abandonVersions(execution: Execution, asset: AssetDefinition): Promise<void> {
   const { services, identity, token } = execution;
   if (services.stopping.aborted) return;
-  try {
-    const partition = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
-    const versions =
-      partition?.holder?.token === token ? (partition.writing ?? []) : ownVersion(execution, asset, partition);
-    if (versions.length === 0) return;
-    // The run's own signal may be what has ended it.
-    const gone = await removeVersions({ ...execution, signal: services.stopping }, asset, versions);
-    await services.events.transact(storedRefs(identity), (state) =>
-      forgetVersions(state, { identity, token, versions: gone }),
-    );
-  } catch {
-    // The next attempt finds them where they are written down.
-  }
+  const partition = await services.events.get("partition", partitionRef(identity.name, identity.partition).id);
+  const versions =
+    partition?.holder?.token === token ? (partition.writing ?? []) : ownVersion(execution, asset, partition);
+  if (versions.length === 0) return;
+  // The run's own signal may be what has ended it.
+  const gone = await removeVersions({ ...execution, signal: services.stopping }, asset, versions);
+  await services.events.transact(storedRefs(identity), (state) =>
+    forgetVersions(state, { identity, token, versions: gone }),
+  );
+  const left = versions.length - gone.length;
+  if (left > 0) throw new Error(`${left} of ${versions.length} stored versions of ${asset.key} cannot be removed`);
 }

@@ -59,21 +59,33 @@ export async function runAsset(execution: Execution, asset: AssetDefinition): Pr
   try {
     return await run(execution, asset);
   } catch (error) {
-    if (isLast(execution, asset, error)) await leave(inTime(execution), asset, error);
-    await abandonVersions(execution, asset);
+    const last = isLast(execution, asset, error);
+    if (last) await leave(inTime(execution), asset, error);
+    await abandonVersions(execution, asset).catch((failure: unknown) => {
+      // The next attempt finds them; where there would be none, there is one more, as often as others are.
+      if (last && !isLast(execution, asset, failure)) throw failure;
+    });
     throw error;
   }
 }
 
-/** Puts away what is staged, before the run ends with the error. Throws `Park` instead while its own publish may still happen. */
-export async function leave(execution: Execution, asset: AssetDefinition, error: unknown): Promise<void> {
+/**
+ * Puts away what is staged, before the run ends with the error. Throws `Park` instead while its own publish may still happen.
+ * `drop`: of staging tables; an attempt that fails has put its own away.
+ */
+export async function leave(
+  execution: Execution,
+  asset: AssetDefinition,
+  error: unknown,
+  drop = dropLeftovers,
+): Promise<void> {
   const { services, identity } = execution;
   const { target, partitions } = asset;
   if ((await openIntent(execution, asset)) !== undefined)
     throw new Park("publish-unsettled", messageOf(error), services.clock.now() + services.settings.lookAgainMs);
   if (target !== undefined) {
     const partition = partitions === undefined ? undefined : parsePartition(partitions, identity.partition);
-    await dropLeftovers(execution, { target, partitions }, destinationOf({ target, partitions }, partition));
+    await drop(execution, { target, partitions }, destinationOf({ target, partitions }, partition));
   }
   if (!isRowsAsset(asset)) return;
   await clearStaged(execution);

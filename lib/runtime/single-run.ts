@@ -19,13 +19,13 @@ export type SingleRun =
       readonly kind: "made";
       /** The run that made this partition with others. */
       readonly by: string;
-      /** What of its upstreams it was made from, as far as that is certain. */
+      /** What of its upstreams it was made from. */
       readonly upstreams: Readonly<Record<string, string>>;
     };
 
 /**
- * `undefined` for a run that makes its own partition, as every run does that is not of such a backfill; and where the
- * range's run turns out not to have made this one (an older version of the code may have executed it).
+ * `undefined` for a run that makes its own partition, as every run does that is not of such a backfill; where the range's run
+ * turns out not to have made this one (an older version of the code may have executed it); and where an upstream has changed since.
  */
 export async function singleRunOf(execution: Execution, asset: AssetDefinition): Promise<SingleRun | undefined> {
   const { services, identity, request } = execution;
@@ -60,8 +60,9 @@ async function made(
   if (run?.status !== "succeeded" || range === undefined || range.token !== run.token) return undefined;
   if (!Object.hasOwn(range.upstreams, partition)) return undefined;
   const now = await upstreamVersions(execution, asset, partition);
-  // What has changed since may have been read, or not: without a version of it, the partition is made again by whoever follows it.
-  return { kind: "made", by, upstreams: range.upstreams[partition] === upstreamsDigest(now) ? now : {} };
+  // What has changed since may have been read, or not. Nobody else would make it anew: a run for that very change may have ended
+  // before the range's run wrote over what it had made, and its run key is taken.
+  return range.upstreams[partition] === upstreamsDigest(now) ? { kind: "made", by, upstreams: now } : undefined;
 }
 
 const AT_A_TIME = 20;

@@ -3,6 +3,8 @@ import type { AssetDefinition } from "../core/asset.ts";
 import type { RunDocument } from "../core/documents.ts";
 import type { JobDefinition } from "../core/job.ts";
 import type { Execution } from "./execution.ts";
+import { isLast } from "./last-attempt.ts";
+import { dropStaged } from "./leftovers.ts";
 import { settleUnwanted } from "./publish.ts";
 import { abandonVersions } from "./remove-versions.ts";
 import { leave, openIntent } from "./run-asset.ts";
@@ -17,8 +19,11 @@ export async function undoAsset(execution: Execution, asset: AssetDefinition): P
   const intent = await openIntent(execution, asset);
   const settled = intent === undefined ? undefined : await settleUnwanted(execution, intent);
   if (settled !== undefined) return settled;
-  await leave(execution, asset, new Error("the run is to be canceled"));
-  await abandonVersions(execution, asset);
+  // Whatever this very attempt has staged is there still.
+  await leave(execution, asset, new Error("the run is to be canceled"), dropStaged);
+  await abandonVersions(execution, asset).catch((failure: unknown) => {
+    if (!isLast(execution, asset, failure)) throw failure;
+  });
   return undefined;
 }
 

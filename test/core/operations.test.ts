@@ -1,14 +1,14 @@
 /** What people do about runs and assets, rule by rule: pauses, ages, cancels and replays. */
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { cancelRefs, cancelWaiting, requestCancel } from "../../lib/core/cancel.ts";
+import { cancelRefs, cancelWaiting, renamedCancelRefs, requestCancel } from "../../lib/core/cancel.ts";
 import type { CancelOutcome } from "../../lib/core/cancel.ts";
 import { claim, renew } from "../../lib/core/claim.ts";
 import type { ClaimOutcome, ClaimRequest } from "../../lib/core/claim.ts";
 import type { PauseDocument, RunDocument, SlotDocument } from "../../lib/core/documents.ts";
 import { end, park } from "../../lib/core/ending.ts";
 import { ageProblem, checkMaxEventAge } from "../../lib/core/event-age.ts";
-import { pause, pauseAnswer, pauseRefs, resume, sentPage } from "../../lib/core/pause.ts";
+import { notYet, pause, pauseAnswer, pauseRefs, resume, sentPage } from "../../lib/core/pause.ts";
 import { replayOf } from "../../lib/core/replay.ts";
 import { runIdOf } from "../../lib/core/request.ts";
 import type { Cause, RunRequest } from "../../lib/core/request.ts";
@@ -178,6 +178,75 @@ describe("a pause", () => {
   });
 });
 
+describe("canceling while an asset gets another name", () => {
+  test("tells whoever holds the run under the old one", () => {
+    const documents = memoryDocuments();
+    const old = { id: "r", kind: "asset" as const, name: "old", partition: "p" };
+    const request: RunRequest = { cause: { kind: "manual" }, partition: "p", runKey: "k", requestedAt: 0 };
+    documents.apply(claimRefs(old), (state) => claim(state, { identity: old, request, now: 0, leaseMs: 90_000 }));
+    const present = { ...old, name: "new" };
+    const wish = { identity: present, now: 1 };
+    const outcome = documents.apply(renamedCancelRefs(present, "old"), (state) => requestCancel(state, wish));
+    assert.equal(outcome.kind, "asked");
+    assert.equal(documents.get("partition", lockRef(old).id)?.holder?.cancel, true);
+    assert.equal(documents.get("partition", lockRef(present).id), undefined);
+    const input = { identity: old, token: 1, now: 2, leaseMs: 90_000 };
+    assert.equal(
+      documents.apply({ partition: lockRef(old) }, (state) => renew(state, input)),
+      "canceled",
+    );
+  });
+});
+
+describe("a person's request that waits", () => {
+  test("does not stand for what comes by itself, which a pause would refuse together with it", () => {
+    const documents = memoryDocuments();
+    const ask = (runKey: string, kind: "manual" | "schedule"): string => {
+      const request: RunRequest = { cause: { kind }, partition: "p", runKey, requestedAt: 0 };
+      const identity = { id: runIdOf("asset", "a", "p", runKey), kind: "asset" as const, name: "a", partition: "p" };
+      return documents.apply(claimRefs(identity), (state) =>
+        claim(state, { identity, request, now: 0, leaseMs: 90_000 }),
+      ).kind;
+    };
+    const kept = () => {
+      const { plain, special = [] } = documents.get("partition", partitionRef("a", "p").id)?.pending ?? {};
+      return [plain?.runKey, ...special.map(({ runKey }) => runKey)];
+    };
+    assert.equal(ask("at work", "schedule"), "claimed");
+    assert.equal(ask("hand", "manual"), "pending");
+    ask("hand again", "manual");
+    assert.deepEqual(kept(), ["hand"]);
+    ask("by itself", "schedule");
+    assert.deepEqual(kept(), ["by itself", "hand"]);
+    for (const [key, kind] of [
+      ["hand", "manual"],
+      ["later", "schedule"],
+      ["hand at last", "manual"],
+    ] as const)
+      ask(key, kind);
+    assert.deepEqual(kept(), ["by itself", "hand"]);
+  });
+});
+
+describe("the end of a pause", () => {
+  test("stays due while nothing can be sent, but not at every moment", () => {
+    const documents = memoryDocuments();
+    const refs = pauseRefs("a");
+    const [id, left] = ["x", { asset: "a" }];
+    documents.apply(refs, (state) => pause(state, { asset: "a", now: 0, id }));
+    documents.apply(refs, (state) => resume(state, { asset: "a", now: 1_000, id }));
+    const due = () => documents.get("due", refs.due.id);
+    documents.apply(refs, (state) => notYet(state, { left, now: 1_000 }));
+    assert.deepEqual([due()?.dueAt, due()?.resume], [31_000, left]);
+    // Who is behind changes nothing, and brings back nothing.
+    documents.apply(refs, (state) => notYet(state, { left: { asset: "a", after: "p1" }, now: 9_000 }));
+    assert.equal(due()?.dueAt, 31_000);
+    documents.apply(refs, (state) => sentPage(state, { left, next: undefined, some: false, now: 31_000 }));
+    documents.apply(refs, (state) => notYet(state, { left, now: 31_000 }));
+    assert.equal(due(), undefined);
+  });
+});
+
 describe("the age of a request", () => {
   const limit = { now: 100_000, maxAgeMs: 60_000 };
   for (const [what, request, age, old] of [
@@ -253,6 +322,7 @@ describe("canceling", () => {
     assert.deepEqual([due("k1"), runOf("k1").wakeAt], [now, now]);
     now -= 5_000;
     tokenOf(wake("k1"));
+    assert.deepEqual(day()?.holder?.jobs, ["j1"], "what is still under way is known");
   });
 
   test("a run that goes to sleep without knowing is due at once; one that knows keeps its time", () => {
@@ -260,6 +330,10 @@ describe("canceling", () => {
     cancel("k1");
     assert.equal(sleep("k1", token, now + 50_000), "canceled");
     assert.deepEqual([runOf("k1").wakeAt, due("k1")], [now, now]);
+    // What it had sent before may still arrive.
+    const identity = identify("k1");
+    const late = { identity, token, order: DAY, rollback: false } as never; // nothing else is looked at before the mark is
+    assert.equal(openIntent({ partition: day(), slot: { sequence: 0 } }, late).result.kind, "canceled");
     const again = tokenOf(wake("k1"));
     assert.equal(sleep("k1", again, now + 50_000, { canceling: true }), true);
     assert.equal(runOf("k1").wakeAt, now + 50_000);

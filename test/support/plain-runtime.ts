@@ -3,6 +3,8 @@ import type { Definitions } from "../../lib/core/definitions.ts";
 import { PermanentError } from "../../lib/core/errors.ts";
 import type { Clock } from "../../lib/ports/clock.ts";
 import type { EventStore } from "../../lib/ports/event-store.ts";
+import type { OutgoingMessage } from "../../lib/ports/message-bus.ts";
+import type { Warehouse } from "../../lib/ports/warehouse.ts";
 import { createRuntime } from "../../lib/runtime/runtime.ts";
 import type { Runtime } from "../../lib/runtime/runtime.ts";
 import type { Settings } from "../../lib/runtime/services.ts";
@@ -22,11 +24,22 @@ export interface PlainRuntimeOptions {
   readonly definitions: Definitions;
   readonly clock: Clock;
   readonly settings?: Partial<Settings>;
+  /** Called before anything is published; where it throws, nothing is. */
+  readonly onPublish?: (topic: string, message: OutgoingMessage) => void;
   /** Put around the event store. */
   readonly events?: (store: EventStore) => EventStore;
+  /** What is asked of a warehouse; all else throws. Default nothing. */
+  readonly warehouse?: Partial<Warehouse>;
 }
 
-export function plainRuntime({ definitions, clock, settings = {}, events }: PlainRuntimeOptions): PlainRuntime {
+export function plainRuntime({
+  definitions,
+  clock,
+  settings = {},
+  onPublish,
+  events,
+  warehouse = {},
+}: PlainRuntimeOptions): PlainRuntime {
   const published: string[] = [];
   const scheduled: { readonly what: string; readonly at: number }[] = [];
   const store = memoryEventStore();
@@ -36,13 +49,18 @@ export function plainRuntime({ definitions, clock, settings = {}, events }: Plai
   const runtime = createRuntime({
     events: events?.(store) ?? store,
     bus: {
-      publish: async (topic, { data }) => String(published.push(`${topic} ${JSON.stringify(data)}`)),
+      publish: async (topic, message) => {
+        onPublish?.(topic, message);
+        return String(published.push(`${topic} ${JSON.stringify(message.data)}`));
+      },
       schedule: async (_name, topic, { data }, at) =>
         void scheduled.push({ what: `${topic} ${JSON.stringify(data)}`, at }),
     },
     // Sweeps find no objects; whoever asks for more is told that nothing is here.
     objects: new Proxy({}, { get: (_, name) => (name === "list" ? noObjects : nothing()) }) as never,
-    warehouse: new Proxy({}, { get: nothing }) as never,
+    warehouse: new Proxy(warehouse, {
+      get: (asked, name) => (Reflect.get(asked, name) as unknown) ?? nothing(),
+    }) as never,
     secrets: { access: nothing },
     clock,
     random: seededRandom(),
