@@ -76,7 +76,7 @@ export function commitIntent(
       finish: { ...intent.finish, ...unneeded(partition, head) },
     }),
     put(slotRef(intent.destination), { sequence: slot.sequence, committed }),
-    dueAfterEnd(done.run, true, now),
+    dueAfterEnd(done.run, now),
     ...advance(asset, identity, head, intent.order),
   ];
   const events: SluiceEvent[] = [{ ...intent.event, at: now }, succeeded(identity, done.run, now)];
@@ -160,7 +160,7 @@ export function commitUnmanaged(
     writes: [
       put(ref("run", run.id), done.run),
       put(partitionRef(identity.name, identity.partition), { ...rest, head, ...finish }),
-      dueAfterEnd(done.run, left.remove !== undefined, now),
+      dueAfterEnd(done.run, now),
       ...advance(asset, identity, head, input.order),
     ],
     events: [...input.events, succeeded(identity, done.run, now)],

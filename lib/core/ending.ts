@@ -146,7 +146,7 @@ export function endRun(
   if (input.cursor !== undefined) {
     writes.push(put(ref("cursor", input.cursor.id), { value: input.cursor.value, at: now }));
   }
-  writes.push(dueAfterEnd(run, false, now));
+  writes.push(dueAfterEnd(run, now));
   return { result: run, writes, events: [...(input.events ?? []), endEvent(input, run)] };
 }
 
@@ -210,9 +210,9 @@ export function bodyOf(request: RunRequest): unknown {
 /** What is announced at once, and woken by a message of its own, is due only if that did not happen. */
 const GRACE_MS = 5_000;
 
-/** An ended run stays due until its messages are out and its staging is put away. */
-export function dueAfterEnd(run: RunDocument, unfinished: boolean, now: number): Write {
-  if (run.outbox.length === 0 && !unfinished) return { delete: ref("due", run.id) };
+/** An ended run stays due until its messages are out; a commit always has one, and its staging is put away with it. */
+export function dueAfterEnd(run: RunDocument, now: number): Write {
+  if (run.outbox.length === 0) return { delete: ref("due", run.id) };
   return putDue(run.id, now + GRACE_MS);
 }
 

@@ -105,6 +105,9 @@ describe("a claim", () => {
     assert.equal(tokenOf(outcome), 1);
     assert.deepEqual(partition().holder, { runId: identify("r").id, token: 1, leaseUntil: now + LEASE });
     assert.equal(dueOf("r"), now + LEASE);
+    now += 30_000;
+    assert.equal(renewLease("r", 1), true);
+    assert.deepEqual([partition().holder?.leaseUntil, dueOf("r")], [now + LEASE, now + LEASE]);
     assert.deepEqual([runOf("r").status, runOf("r").attempt, runOf("r").request.runKey], ["running", 1, "r"]);
     assert.deepEqual(typesOf("r"), ["run.started"]);
   });
@@ -131,6 +134,19 @@ describe("a claim", () => {
     assert.equal(wake("r").kind, "ended");
     assert.equal(dueOf("r"), undefined);
   });
+
+  for (const left of ["its messages", "its staging"] as const)
+    test(`of a run that has ended, but not put away ${left}, leaves its deadline`, () => {
+      const outbox = left === "its messages" ? [{ topic: "t", data: 1 }] : [];
+      finish("r", tokenOf(ask(request("r"))), { outbox });
+      const { id } = identify("r");
+      const staged = { ...partition(), finish: { runId: id, staging: { dataset: "d", table: "t" } } };
+      const due = put(ref("due", id), { shard: 0, dueAt: 7, runId: id });
+      const writes = left === "its staging" ? [due, put(partitionRef("a", DAY), staged)] : [due];
+      documents.apply({}, () => ({ result: 0, writes, events: [] }));
+      for (const again of [wake("r"), ask(request("r"))]) assert.equal(again.kind, "ended");
+      assert.equal(dueOf("r"), 7);
+    });
 
   test("by a duplicate message while the run is under way is refused, and leaves everything as it is", () => {
     ask(request("r"));
@@ -181,6 +197,32 @@ describe("a claim", () => {
     assert.equal(wake("r", { isExecuting }).kind, "duplicate");
     assert.equal(ask(request("s"), { isExecuting }).kind, "pending");
     assert.equal(ask(request("t"), { isExecuting: () => false }).kind, "claimed");
+  });
+});
+
+describe("how a run has ended, its partition remembers", () => {
+  const late = [{ bucket: "b", name: "n", generation: "1", size: 1 }];
+  for (const [what, ending, marks] of [
+    ["too late", { code: "superseded", superseded: late }, ["superseded"]],
+    ["refused by a check", { status: "failed", code: "check-failed", reason: "why" }, ["blocked", "failed"]],
+    ["failed", { status: "failed", code: "boom" }, ["failed"]],
+    ["skipped", {}, []],
+  ] as const)
+    test(`${what}`, () => {
+      const run = finish("r", tokenOf(ask(request("r"))), ending);
+      const { name, partition: day, token, ...left } = partition();
+      assert.deepEqual(Object.keys(left).sort(), [...marks]);
+      if (left.superseded !== undefined) assert.deepEqual(left.superseded, { at: now, inputs: late });
+      if (left.blocked !== undefined) assert.deepEqual(left.blocked, { at: now, runId: run?.id, reason: "why" });
+      if (left.failed !== undefined) assert.deepEqual(left.failed, { at: now, runId: run?.id });
+    });
+
+  test("and forgets a failure with the next end, but for one that was canceled", () => {
+    finish("r", tokenOf(ask(request("r"))), { status: "failed", code: "boom" });
+    finish("canceled", tokenOf(ask(request("canceled"))), { status: "canceled" });
+    assert.equal(partition().failed?.runId, identify("r").id);
+    finish("next", tokenOf(ask(request("next"))));
+    assert.equal(partition().failed, undefined);
   });
 });
 

@@ -2,7 +2,10 @@ import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { claim } from "../../lib/core/claim.ts";
 import { commitIntent, commitRefs, commitUnmanaged, unmanagedRefs } from "../../lib/core/commit.ts";
+import { put } from "../../lib/core/documents.ts";
 import type { Intent, RunDocument } from "../../lib/core/documents.ts";
+import { announced, putAway } from "../../lib/core/ending.ts";
+import type { SluiceEvent } from "../../lib/core/events.ts";
 import type { RunRequest } from "../../lib/core/request.ts";
 import { runIdOf } from "../../lib/core/request.ts";
 import { eventOf, runRefs } from "../../lib/core/run-identity.ts";
@@ -34,7 +37,12 @@ function begin(identity: RunIdentity, wishes: Partial<RunRequest> = {}): number 
   const outcome = documents.apply(runRefs(identity), (state) => claim(state, { identity, request, now, leaseMs: 100 }));
   return outcome.kind === "claimed" ? outcome.token : 0;
 }
-function open(identity: RunIdentity, token: number, rollback = false): OpenOutcome {
+function open(
+  identity: RunIdentity,
+  token: number,
+  rollback = false,
+  events: readonly SluiceEvent[] = [],
+): OpenOutcome {
   const { id, partition: day } = identity;
   const head = { materializationId: `m-${id}`, runId: id, fingerprint: "f", inputs: [] };
   const event = { ...eventOf(identity, "materialized", now), type: "materialized", ...head } as const;
@@ -50,7 +58,7 @@ function open(identity: RunIdentity, token: number, rollback = false): OpenOutco
       destination: TABLE,
       staging: { dataset: "raw", table: `s${day}` },
       raw: { dataset: "raw", table: `r${day}` },
-      events: [],
+      events,
     }),
   );
 }
@@ -138,6 +146,98 @@ test("a roll-forward by a stranger leaves the partition to its new holder, and w
   );
   assert.equal(partition?.head?.runId, identity.id);
   assert.ok(documents.events.some((event) => event.type === "publish.settled" && event.outcome === "rolled-forward"));
+});
+
+test("what waited for the partition goes out with the news, and the next deadline is soon", () => {
+  const identity = identify("2024-05-01");
+  const intent = intentOf(open(identity, begin(identity)));
+  begin(identify("2024-05-01", "plain"));
+  begin(identify("2024-05-01", "special"), { force: true });
+  now += 50;
+  const run = commit(intent);
+  assert.deepEqual(
+    run?.outbox.map(({ topic, data }) => [topic, (data as Partial<RunRequest>).runKey]),
+    [
+      ["materialized.a", undefined],
+      ["asset.a", identify("2024-05-01", "special").id],
+      ["asset.a", identify("2024-05-01", "plain").id],
+    ],
+  );
+  assert.equal(documents.get("partition", "a|2024-05-01")?.pending, undefined);
+  assert.equal(documents.get("due", identity.id)?.dueAt, now + 5_000, "not the end of its lease");
+});
+
+test("a commit forgets what its partition was refused, failed or came too late for before", () => {
+  const identity = identify("2024-05-01");
+  const intent = intentOf(open(identity, begin(identity)));
+  const at = { kind: "partition", id: "a|2024-05-01" } as const;
+  const before = documents.get("partition", at.id) ?? assert.fail("no partition");
+  const marks = {
+    blocked: { at: 1, runId: "r", reason: "a check" },
+    failed: { at: 1, runId: "r" },
+    superseded: { at: 1, inputs: [] },
+    writing: [],
+  };
+  documents.apply({}, () => ({ result: 0, writes: [put(at, { ...before, ...marks })], events: [] }));
+  commit(intent);
+  const { head, finish, ...left } = documents.get("partition", at.id) ?? assert.fail("no partition");
+  assert.deepEqual(left, { name: "a", partition: "2024-05-01", token: 1 });
+});
+
+test("a commit of what is the newest already is the newest", () => {
+  for (const runKey of ["first", "again"]) {
+    const identity = identify("2024-05-01", runKey);
+    commit(intentOf(open(identity, begin(identity))));
+    assert.equal(documents.get("asset", "a")?.materializationId, `m-${identity.id}`);
+  }
+});
+
+test("whoever comes late puts away what is left of its own commit alone; what is not done yet is kept", () => {
+  const at = { partition: { kind: "partition", id: "a|2024-05-01" } } as const;
+  const finish = () => documents.get("partition", at.partition.id)?.finish;
+  const identity = identify("2024-05-01");
+  commit(intentOf(open(identity, begin(identity))));
+  const left = finish();
+  documents.apply(at, (state) => putAway(state, { runId: "fedcba9876543210" }));
+  documents.apply(runRefs(identity), ({ partition }) =>
+    announced({ run: undefined, partition }, { identity: identify("2024-05-01", "other"), finished: true, now }),
+  );
+  assert.deepEqual(finish(), left);
+  const remove = [{ handle: "h", at: 1 }] as never; // whatever it is, it is kept
+  documents.apply(at, (state) => putAway(state, { runId: identity.id, keep: remove }));
+  assert.deepEqual(finish(), { runId: identity.id, remove });
+  documents.apply(at, (state) => putAway(state, { runId: identity.id }));
+  assert.equal(finish(), undefined);
+});
+
+test("what the checks have found is recorded with the intent, once", () => {
+  const identity = identify("2024-05-01");
+  const token = begin(identity);
+  const found = { ...eventOf(identity, "check", now), type: "run.restarted", reason: "stands for a check" } as const;
+  for (const _ of [1, 2]) open(identity, token, false, [found]);
+  assert.equal(documents.events.filter(({ type }) => type === "run.restarted").length, 1);
+});
+
+test("only the very intent that is open is committed: no earlier one, and none that has another name by now", () => {
+  const identity = identify("2024-05-01");
+  const token = begin(identity);
+  const first = intentOf(open(identity, token));
+  documents.apply({ slot: slotRef(TABLE) }, (state) => closeIntent(state, { intent: first, now }));
+  const second = intentOf(open(identity, token));
+  const before = JSON.stringify([slot(), documents.all("run"), documents.all("partition")]);
+  assert.equal(commit(first), undefined);
+  assert.equal(JSON.stringify([slot(), documents.all("run"), documents.all("partition")]), before);
+  const renamed = { sequence: 2, intent: { ...second, name: "b", token: 0 } };
+  documents.apply({}, () => ({ result: 0, writes: [put(slotRef(TABLE), renamed)], events: [] }));
+  assert.equal(commit(second), undefined, "its run goes on under the new name");
+  assert.deepEqual(slot(), renamed);
+});
+
+test("an intent of an earlier claim of the same run is to be settled, not taken for this one's", () => {
+  const identity = identify("2024-05-01");
+  const intent = intentOf(open(identity, begin(identity)));
+  now += 1_000;
+  assert.deepEqual(open(identity, begin(identity)), { kind: "occupied", intent });
 });
 
 test("without a table the token alone decides", () => {

@@ -11,6 +11,7 @@ import type { ObjectInfo } from "../../lib/ports/object-store.ts";
 import {
   BUCKET,
   dayConfig,
+  dayImport,
   definitionsOf,
   KEY,
   nameOf,
@@ -20,7 +21,9 @@ import {
   severalFiles,
 } from "../support/import-world.ts";
 import type { Act } from "../support/import-world.ts";
+import { pushOf } from "../support/plain-runtime.ts";
 import { fail, invariants, rowOf } from "../support/run-invariants.ts";
+import { placeOf } from "../support/single-place.ts";
 import { Violation, world } from "../support/simulation.ts";
 import type { Sabotage, World } from "../support/simulation.ts";
 
@@ -277,4 +280,28 @@ describe("a clean-up", () => {
     await run(world, clean);
     assert.deepEqual([...deleted.keys()], [uri]);
   });
+});
+
+test("an interval of the future does not put the present past its retention", async () => {
+  const { write, send, clock, runtime, objects } = placeOf(dayImport({ mode: "incremental" }));
+  assert.equal(new Date(clock.now()).toISOString().slice(0, 10), "2024-05-01");
+  const clean = () =>
+    clock.runUntil(
+      runtime.receive(
+        { kind: "job", name: "days_clean_up_job" },
+        { body: pushOf({ config: { before: "2999-01-01", dryRun: false } }, undefined, `clean ${clock.now()}`) },
+      ),
+    );
+  for (const day of [1, 9]) {
+    write(BUCKET, nameOf(day));
+    await send(KEY, { partition: `2024-05-0${day}` });
+  }
+  await clean();
+  assert.equal(objects.size, 2);
+  await clock.advance(3 * 86_400_000);
+  await clean();
+  assert.deepEqual(
+    [...objects.values()].map(({ name }) => name),
+    [nameOf(9)],
+  );
 });

@@ -10,14 +10,17 @@ import { jobTopicOf, topicOf } from "../../lib/core/asset-key.ts";
 import { deadLetterStates } from "../../lib/core/dead-letter.ts";
 import type { DeadLettered } from "../../lib/core/dead-letter.ts";
 import type { Definitions } from "../../lib/core/definitions.ts";
-import { PermanentError } from "../../lib/core/errors.ts";
+import { PermanentError, RetryableError } from "../../lib/core/errors.ts";
 import type { EventType, StoredEvent } from "../../lib/core/events.ts";
 import { DEAD_LETTERS, deadLetterPlan, subscriptionsOf } from "../../lib/core/subscriptions.ts";
 import type { SubscriptionPlan } from "../../lib/core/subscriptions.ts";
 import { openLocalBus } from "../../lib/local/local-bus.ts";
 import type { EventStore } from "../../lib/ports/event-store.ts";
 import type { ObjectStore } from "../../lib/ports/object-store.ts";
+import { recordDeadLetter } from "../../lib/runtime/dead-letters.ts";
+import type { OperationServices } from "../../lib/runtime/operations.ts";
 import { createRuntime } from "../../lib/runtime/runtime.ts";
+import { defaultSettings } from "../../lib/runtime/services.ts";
 import { definitionsOf } from "../support/local-platform.ts";
 import { memoryEventStore } from "../support/memory-event-store.ts";
 import { seededRandom, virtualClock } from "../support/virtual-clock.ts";
@@ -293,4 +296,30 @@ test("a list says of each what can be done", () => {
       [undefined, 'nobody knows the topic of "s": publish it by hand'],
     ],
   );
+});
+
+test("what is too large for an event is stored before the event speaks of it", async () => {
+  const events = memoryEventStore();
+  let full = true;
+  const stored: string[] = [];
+  const services = {
+    definitions: () => definitionsOf({}),
+    clock: virtualClock(),
+    events,
+    settings: defaultSettings,
+    objects: {
+      async write(_: string, name: string) {
+        if (full) throw new RetryableError("the bucket is out of reach");
+        stored.push(name);
+      },
+    },
+  } as unknown as OperationServices; // what is used of it
+  const message = { messageId: "1", publishedAt: 1, attributes: {}, data: btoa("x".repeat(300_000)) };
+  await assert.rejects(recordDeadLetter(services, message), /out of reach/);
+  assert.deepEqual((await events.history({})).items, []);
+  full = false;
+  await recordDeadLetter(services, message);
+  const [event] = (await events.history({})).items;
+  assert.ok(event?.type === "message.dead-lettered");
+  assert.deepEqual(stored, [event.object?.name]);
 });
