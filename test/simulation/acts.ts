@@ -1,6 +1,7 @@
 /** What producers and people do in a world. */
 import { bucketTopicOf, jobTopicOf, topicOf } from "../../lib/core/asset-key.ts";
 import type { Row } from "./buckets.ts";
+import { command } from "./commands.ts";
 import type { Instances } from "./instances.ts";
 import type { Outside } from "./outside.ts";
 import { BUCKET, CLEAN_UP, SEVERAL } from "./projects.ts";
@@ -33,13 +34,19 @@ export function perform(around: Outside, instances: Instances, act: Act): void {
       break;
     }
     case "backfill": {
-      const [asset] = around.deployed.definitions.assets.values();
+      const assets = [...around.deployed.definitions.assets.values()];
+      const asset = assets.find(({ backfill }) => backfill !== undefined) ?? assets[0];
       const { which, order } = act;
       const days = order.action === "start" ? { from: dayOf(order.from), to: dayOf(order.to) } : {};
       const id = String(which).padStart(16, "b");
       transport.publish(topicOf(asset?.key ?? ""), { backfill: { ...order, ...days, id } });
       break;
     }
+    case "cancel":
+    case "pause":
+    case "resume":
+      command(around, instances, act);
+      break;
     case "deploy":
       around.deployed = project.renamed ?? project;
       // An older process may take a message for its own that it makes nothing of.

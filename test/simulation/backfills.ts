@@ -30,13 +30,16 @@ export function onBackfill(
 /** When nothing moves any more. */
 export function backfillsAtRest({ documents, fail }: Surroundings): void {
   for (const [id, backfill] of documents.all("backfill")) {
-    const { status, endedAt, counts, next, total, which } = backfill;
+    const { status, endedAt, counts, next, total, which, singleRun, from } = backfill;
     const what = `the backfill ${id}`;
     if (endedAt === undefined || status === "running") return fail(`${what} is stuck at ${next} of ${total}`);
     if (status === "done" && next !== total) return fail(`${what} is done after ${next} of ${total}`);
     const runs = documents.all("run").flatMap(([, run]) => (isOf(run, id) ? [run] : []));
+    const made = runs.some((run) => run.partition === from && run.status === "succeeded");
+    // Where the single run of a range has not succeeded, the whole range has ended as it did.
+    const each = singleRun === true && !made ? total : 1;
     for (const wanted of ["succeeded", "skipped", "failed"] as const) {
-      const ended = runs.filter((run) => run.status === wanted).length;
+      const ended = each * runs.filter(({ status }) => (status === "canceled" ? "failed" : status) === wanted).length;
       if (ended !== counts[wanted])
         return fail(`${what} counts ${counts[wanted]} runs ${wanted}, and there are ${ended}`);
     }

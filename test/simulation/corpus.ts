@@ -269,4 +269,159 @@ export const corpus: readonly Past[] = [
       ],
     },
   },
+  {
+    title: "an older process met the news of a new name; the next one came a day later and gave it up without asking",
+    schedule: {
+      project: "renamed",
+      sensor: false,
+      skews: [0, -200000],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 7, act: { do: "ask", asset: 0, day: 2 } },
+        { at: 8, act: { do: "deploy", fate: 1287569333, only: 1 } },
+        { at: 10, act: { do: "write", day: 1, part: "a" } },
+      ],
+      choices: [0, 0, 0, 0, 0, 1167278789, 0, 0, 996251639, 2955733917, 0, 0, 4249708623, 0, 1278370007],
+    },
+  },
+  {
+    title: "a single run wrote over a day that was made anew meanwhile, and nobody made that good",
+    schedule: {
+      project: "single run",
+      sensor: false,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 4, act: { do: "write", day: 4, part: "a" } },
+        {
+          at: 11,
+          act: {
+            do: "backfill",
+            which: 0,
+            order: { action: "start", from: 1, to: 3, which: "all", singleRun: true },
+          },
+        },
+        { at: 20, act: { do: "write", day: 3, part: "a" } },
+      ],
+      choices: [],
+    },
+  },
+  {
+    title: "a query that an attempt had made was taken for one of the upstream's newer version",
+    schedule: {
+      project: "single run",
+      sensor: false,
+      skews: [0, 0],
+      mood: 4,
+      sweepsLast: false,
+      acts: [
+        { at: 1, act: { do: "write", day: 4, part: "a" } },
+        { at: 1, act: { do: "write", day: 2, part: "a" } },
+        { at: 8, act: { do: "ask", asset: 1, day: 4 } },
+        { at: 9, act: { do: "ask", asset: 0, day: 3 } },
+        { at: 31, act: { do: "write", day: 4, part: "a" } },
+      ],
+      choices: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2342252549, 0, 0, 3443695971, 3529689691, 0, 2395716705],
+    },
+  },
+  {
+    title: "what waited for the end of a pause was tried at every moment while its asset could not be renamed yet",
+    schedule: {
+      project: "renamed",
+      sensor: false,
+      skews: [0, -200000],
+      mood: 4,
+      sweepsLast: false,
+      acts: [
+        { at: 4, act: { do: "pause", asset: 1, by: 1 } },
+        { at: 6, act: { do: "write", day: 2, part: "a" } },
+        { at: 15, act: { do: "write", day: 2, part: "a" } },
+        { at: 16, act: { do: "resume", asset: 1, by: 1 } },
+        { at: 18, act: { do: "deploy", fate: 2830098888, only: 1 } },
+      ],
+      choices: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3383755689, 4030156727, 0, 0, 0],
+    },
+  },
+  {
+    title: "a run that was canceled in its first attempt left its staging table behind",
+    schedule: {
+      project: "incremental",
+      sensor: false,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 1, act: { do: "write", day: 1, part: "a" } },
+        { at: 3, act: { do: "cancel", which: 55, by: 0 } },
+      ],
+      choices: [0, 474716741, 0],
+    },
+  },
+  {
+    title:
+      "a run that an older deployment was at work on, under the name that its asset had, published after it was canceled",
+    schedule: {
+      project: "renamed",
+      sensor: false,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 0, act: { do: "write", day: 1, part: "a" } },
+        { at: 3, act: { do: "deploy", fate: 528563645, only: 1 } },
+        { at: 3, act: { do: "cancel", which: 49, by: 1 } },
+      ],
+      choices: [0, 0],
+    },
+  },
+  {
+    title: "news that was folded into a person's request was refused together with it, under a pause",
+    schedule: {
+      project: "incremental checked",
+      sensor: false,
+      skews: [0, 0],
+      mood: 4,
+      sweepsLast: false,
+      acts: [
+        { at: 3, act: { do: "write", day: 2, part: "a" } },
+        { at: 9, act: { do: "pause", asset: 0, by: 0 } },
+        { at: 20, act: { do: "write", day: 2, part: "a" } },
+        { at: 23, act: { do: "ask", asset: 0, day: 2 } },
+      ],
+      choices: [0, 174389529, 0, 0, 3726634261, 0, 0, 0, 0, 3435886945],
+    },
+  },
+  {
+    title:
+      "a run that ended without a commit could not reach the store, and left the version that it had begun to nobody",
+    schedule: {
+      project: "stored",
+      sensor: false,
+      skews: [0, 0],
+      mood: 3,
+      sweepsLast: false,
+      acts: [{ at: 9, act: { do: "ask", asset: 1, day: 3, wish: "force" } }],
+      choices: [1955196693, 1132838699],
+    },
+  },
+  {
+    title: "news was told again before what the upstream shows had moved to its new name, and so concerned nobody",
+    schedule: {
+      project: "renamed",
+      sensor: false,
+      skews: [0, 0],
+      mood: 0,
+      sweepsLast: false,
+      acts: [
+        { at: 22, act: { do: "write", day: 1, part: "a" } },
+        { at: 27, act: { do: "deploy", fate: 679785400, only: 0 } },
+      ],
+      choices: [
+        3876534941, 2808814601, 0, 2318688323, 0, 2411587221, 0, 3571795215, 0, 0, 3012180855, 0, 3876981279, 0, 0,
+        4255253145,
+      ],
+    },
+  },
 ];

@@ -51,7 +51,7 @@ export function plainDocuments({ onChanges, copies = false }: PlainDocumentsOpti
     for (const event of added) {
       if (eventIds.has(event.id)) continue;
       eventIds.add(event.id);
-      events.push(kept({ ...event, position: String(events.length + 1).padStart(16, "0") }));
+      events.push(kept({ ...event, position: positionOf(events.length + 1) }));
     }
   };
 
@@ -93,4 +93,11 @@ export function plainDocuments({ onChanges, copies = false }: PlainDocumentsOpti
       return result;
     },
   };
+}
+
+const positions: string[] = [];
+
+/** Every world begins with the first one. */
+function positionOf(number: number): string {
+  return (positions[number] ??= String(number).padStart(16, "0"));
 }

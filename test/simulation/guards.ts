@@ -2,29 +2,13 @@
  * The guards of the runtime, each with a way to switch it off from outside: by lying to a decision or to a port. What the
  * simulator then finds shows that the guard is needed, and that the proof can fail.
  */
-import type {
-  BackfillDocument,
-  Decision,
-  Intent,
-  PartitionDocument,
-  PauseDocument,
-  Read,
-  Refs,
-  RunDocument,
-  SlotDocument,
-  Write,
-} from "../../lib/core/documents.ts";
+import type { Intent, RunDocument, SlotDocument, Write } from "../../lib/core/documents.ts";
 import type { JobSpec, Warehouse } from "../../lib/ports/warehouse.ts";
 import type { TableRef } from "../../lib/core/table.ts";
+import { kindOf, knownIn, retold } from "./lies.ts";
+import type { Guard, Known } from "./lies.ts";
+import { guardsOfPeople } from "./people-guards.ts";
 import type { Sabotage } from "./sabotage.ts";
-
-export interface Guard {
-  readonly name: string;
-  /** What the runtime does without it. */
-  readonly without: string;
-  /** Fresh for each schedule. */
-  sabotage(): Sabotage;
-}
 
 export const guards: readonly Guard[] = [
   { name: "fencing token", without: "whoever asks holds the partition", sabotage: anyToken },
@@ -93,41 +77,13 @@ export const guards: readonly Guard[] = [
     without: "an older deployment claims under the old name what nobody has moved",
     sabotage: unmarkedRenames,
   },
+  ...guardsOfPeople,
   {
     name: "reconcile",
     without: "nothing is swept",
     sabotage: () => ({ neverSweeps: true }),
   },
 ];
-
-/** The documents that a transaction of the runtime reads, by the names that it gives them. */
-interface Known {
-  readonly run?: RunDocument | undefined;
-  readonly partition?: PartitionDocument | undefined;
-  readonly slot?: SlotDocument | undefined;
-  readonly backfill?: BackfillDocument | undefined;
-  readonly pause?: PauseDocument | undefined;
-}
-
-/** Decides, and when the answer is the guard's refusal, again on a lie. */
-function retold<R extends Refs, T>(
-  decide: (read: Read<R>) => Decision<T>,
-  read: Read<R>,
-  refused: (decision: Decision<T>) => boolean,
-  lies: readonly Known[],
-): Decision<T> {
-  const honest = decide(read);
-  if (!refused(honest)) return honest;
-  for (const lie of lies) {
-    const decision = decide({ ...read, ...lie });
-    if (!refused(decision)) return decision;
-  }
-  return honest;
-}
-
-function kindOf(result: unknown): unknown {
-  return typeof result === "object" && result !== null && "kind" in result ? result.kind : undefined;
-}
 
 function anyToken(): Sabotage {
   return {
@@ -420,8 +376,4 @@ function noDeadlines(): Sabotage {
       return { ...decision, writes };
     },
   };
-}
-
-function knownIn(read: unknown): Known {
-  return read as Known; // the names are the runtime's own
 }

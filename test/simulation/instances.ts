@@ -28,6 +28,8 @@ export interface Instance {
   credit: number;
   /** How much of what it was called for is under way. */
   busy: number;
+  /** How many commands of people it has not answered. */
+  commands: number;
 }
 
 /** A request that waits for a step. */
@@ -60,6 +62,8 @@ export interface Instances {
   crash(instance: Instance, fate: number): void;
   deliver(message: Message, wanted: Instance, credit: number): void;
   sweep(instance: Instance, what: "sweepDue" | "sweepBuckets", credit: number): void;
+  /** A person has the process do something. */
+  command(instance: Instance, what: string, work: (runtime: Runtime) => Promise<unknown>): void;
   /** The request happens, and so many more of the same instance. */
   go(call: Call, credit: number): void;
   /** The request fails for its caller, whether or not it was carried out. */
@@ -121,13 +125,15 @@ export function instancesIn(around: Outside, skews: readonly number[], sabotage:
       },
       random: { next: () => luck.bits() / 2 ** 32, id: () => luck.bits().toString(16).padStart(16, "0") },
       secrets: { access: async (secret) => secret },
+      // Every save is durable: there is little to save in a simulated run.
+      settings: { checkpointMs: 0 },
       ...portsOf(
         around,
         sabotage,
         requestOf(() => instance),
       ),
     });
-    const state = { alive: true, credit: 0, busy: 0 };
+    const state = { alive: true, credit: 0, busy: 0, commands: 0 };
     const instance: Instance = { name: `p${slot}.${serial}`, slot, skew, deployment, runtime, ...state };
     return instance;
   };
@@ -179,29 +185,15 @@ export function instancesIn(around: Outside, skews: readonly number[], sabotage:
       const known = servedBy(wanted, message.consumer);
       const instance = known === undefined ? newest() : wanted;
       const consumer = known ?? servedBy(instance, message.consumer) ?? message.consumer;
-      const { id, held, data, publishTime } = message;
+      const { id, held, data } = message;
       if (held.includes(instance)) return;
       say?.(`${id} ${nameOf(consumer)} → ${instance.name}: ${JSON.stringify(data)}`);
-      held.push(instance);
       instance.busy += 1;
       instance.credit = credit;
-      const base64 = Buffer.from(JSON.stringify(data)).toString("base64");
-      const body = { message: { data: base64, messageId: id, publishTime } };
-      const end = (): void => {
-        instance.busy -= 1;
-        take(held, instance);
-      };
-      instance.runtime.receive(consumer, { body }).then(
-        () => {
-          end();
-          transport.remove(message);
-        },
-        (error: unknown) => {
-          end();
-          say?.(`${id} is not acknowledged: ${String(error)}`);
-          message.at = time.now() + 10_000;
-        },
-      );
+      transport
+        .deliver(message, instance, (body) => instance.runtime.receive(consumer, { body }))
+        .catch((error: unknown) => say?.(`${id} is not acknowledged: ${String(error)}`))
+        .finally(() => (instance.busy -= 1));
     },
     sweep: (instance, what, credit) => {
       if (sabotage.neverSweeps === true) return;
@@ -212,6 +204,14 @@ export function instancesIn(around: Outside, skews: readonly number[], sabotage:
         instance.busy -= 1;
       };
       instance.runtime[what]().then(end, end);
+    },
+    command: (instance, what, work) => {
+      say?.(`${instance.name} ${what}`);
+      instance.commands += 1;
+      const end = (): void => {
+        instance.commands -= 1;
+      };
+      work(instance.runtime).then(end, end);
     },
     go: (call, credit) => {
       take(calls, call);

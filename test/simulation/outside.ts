@@ -28,7 +28,7 @@ export interface Outside extends Surroundings {
   lost: boolean;
 }
 
-export function outside(project: Project, traced: boolean): Outside {
+export function outside(project: Project, skews: readonly number[], traced: boolean): Outside {
   const written = journal(traced);
   const time = worldTime();
   let numbers = 0;
@@ -42,20 +42,19 @@ export function outside(project: Project, traced: boolean): Outside {
     },
     (job, destination) => watch.written(job, destination),
   );
-  const watch = watcher({ project, documents, warehouse, buckets, fail: written.fail });
+  const { fail } = written;
+  const surroundings = { project, documents, warehouse, buckets, now: time.now, ahead: Math.max(0, ...skews), fail };
+  const watch = watcher(surroundings);
   const made: Outside = {
-    project,
+    ...surroundings,
+    // Of these, it knows more.
     documents,
-    warehouse,
-    buckets,
-    fail: written.fail,
     journal: written,
     time,
     watch,
     number,
     transport: transport({
       now: time.now,
-      text: time.text,
       number,
       consumersOf: (topic) => made.deployed.consumers.get(topic) ?? project.consumers.get(topic) ?? [],
     }),

@@ -11,9 +11,10 @@ import { bucketStore } from "./buckets.ts";
 import type { Row, Step } from "./buckets.ts";
 import type { Outside } from "./outside.ts";
 import { BUCKET } from "./projects.ts";
+import { STORED } from "./untabled.ts";
 import type { Sabotage } from "./sabotage.ts";
 import { statusOf } from "./warehouse.ts";
-import type { Job } from "./warehouse.ts";
+import type { Job, MemoryWarehouse } from "./warehouse.ts";
 
 /** One request to a service. It is made when `ready` says so, if anything, or when the deadline has come. */
 export type Request = <T>(
@@ -60,15 +61,23 @@ function eventsPort({ documents, journal }: Outside, sabotage: Sabotage, request
   };
 }
 
-function busPort({ transport }: Outside, request: Request): MessageBus {
+export function busPort({ transport }: Pick<Outside, "transport">, request: Request): MessageBus {
   return {
-    publish: (topic, { data }) => request(`publish ${topic}`, () => transport.publish(topic, data)),
-    schedule: (task, topic, { data }, at) =>
-      request(`schedule ${task}`, () => transport.schedule(task, topic, data, at)),
+    publish: (topic, { data, attributes }) =>
+      request(`publish ${topic}`, () => transport.publish(topic, data, attributes)),
+    schedule: (task, topic, { data, attributes }, at) =>
+      request(`schedule ${task}`, () => transport.schedule(task, topic, data, at, attributes)),
   };
 }
 
-function warehousePort({ warehouse, time, watch }: Outside, request: Request): Warehouse {
+/** What the warehouse's port needs of what is outside. */
+interface Store {
+  readonly warehouse: MemoryWarehouse;
+  readonly time: Pick<Outside["time"], "now">;
+  readonly watch: Pick<Outside["watch"], "dropped">;
+}
+
+export function warehousePort({ warehouse, time, watch }: Store, request: Request): Warehouse {
   return {
     submit: (id, spec, labels) => request(`${SUBMIT}${id}`, () => warehouse.submit(id, spec, labels)),
     dryRun: () => Promise.reject(new Error("nothing here asks what a query would read")),
@@ -85,7 +94,7 @@ function warehousePort({ warehouse, time, watch }: Outside, request: Request): W
       return request(`wait ${id}`, perform, signal, ready, deadline);
     },
     rows: (id, { signal } = {}) =>
-      eachOf(request, `rows ${id}`, () => (warehouse.job(id)?.rows ?? []).map((row) => ({ ...row })), signal),
+      eachOf(request, `rows ${id}`, () => rowsOf(warehouse.job(id), id).map((row) => ({ ...row })), signal),
     describe: (table) => request(`describe ${table.table}`, () => warehouse.describe(table)),
     extend: (table, columns, etag) => request(`extend ${table.table}`, () => warehouse.extend(table, columns, etag)),
     drop: (table) =>
@@ -114,7 +123,8 @@ function objectsPort({ buckets, watch }: Outside, step: Step): ObjectStore {
       delete: (bucket, name, generation) => {
         const there = buckets.get(bucket, name);
         const outcome = buckets.delete(bucket, name, generation);
-        if (outcome === "deleted" && bucket === BUCKET && there !== undefined) watch.deleted(there);
+        if (outcome === "deleted" && (bucket === BUCKET || bucket === STORED) && there !== undefined)
+          watch.deleted(there);
         return outcome;
       },
     },
@@ -128,6 +138,13 @@ const SUBMIT = "submit ";
 /** The id that the request is about to take for a job; `undefined` for any other request. */
 export function jobTakenBy(what: string): string | undefined {
   return what.startsWith(SUBMIT) ? what.slice(SUBMIT.length) : undefined;
+}
+
+function rowsOf(job: Job | undefined, id: string): readonly Row[] {
+  if (job === undefined) throw new PermanentError(`no job ${id}`, { code: "not-found" });
+  if (job.state !== "succeeded" || job.spec.kind !== "query")
+    throw new PermanentError(`${id} is no query that has succeeded`, { code: "no-rows" });
+  return job.rows ?? [];
 }
 
 function known(job: Job | undefined): JobStatus | undefined {

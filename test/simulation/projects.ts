@@ -1,5 +1,4 @@
 /** What the simulated assets are: imports of every kind, what is made from them, and what cleans up behind them. */
-import { z } from "zod";
 import { asset } from "../../lib/core/asset.ts";
 import type { AssetDefinition } from "../../lib/core/asset.ts";
 import type { AssetKey } from "../../lib/core/asset-key.ts";
@@ -17,8 +16,11 @@ import { sql } from "../../lib/core/sql.ts";
 import { sqlAsset } from "../../lib/core/sql-asset.ts";
 import { subscriptionsOf } from "../../lib/core/subscriptions.ts";
 import type { Consumer } from "../../lib/core/subscriptions.ts";
+import { pool } from "../../lib/core/pool.ts";
+import type { PoolDefinition } from "../../lib/core/pool.ts";
 import { intervalGcsImportAsset } from "../../lib/factories/interval-gcs.ts";
 import type { IntervalGcsAsset } from "../../lib/factories/interval-gcs.ts";
+import { keptRows, rangeOf, retry, savedRows, schema, start } from "./untabled.ts";
 
 export const BUCKET = "drops";
 export const IMPORT = "data/days";
@@ -44,6 +46,12 @@ export interface Project extends Deployment {
   readonly backfills: boolean;
   /** Whether some files have one more column. */
   readonly widens: boolean;
+  /** Whether several days come at once. */
+  readonly crowded: boolean;
+  /** Whether people often cancel and pause. */
+  readonly commanded: boolean;
+  /** Whether backfills are asked to be a single run. */
+  readonly ranges: boolean;
   /** Whether there are bad rows. */
   readonly checked: boolean;
   /** The assets that never show a bad row, for their own blocking check or that of all they are made from. */
@@ -64,10 +72,6 @@ const PATTERNS = {
     complete: { settle: "60s" },
   },
 } as const;
-
-const retry = { maxRetries: 40, delaySeconds: 5, maxDelaySeconds: 60 };
-const start = "2024-01-01";
-const schema = z.object({ file: z.string(), day: z.string(), version: z.int(), bad: z.boolean() });
 
 function imported(
   mode: "overwrite" | "incremental",
@@ -99,10 +103,10 @@ const notBad = (of: { readonly asset: AssetDefinition }) =>
   assetCheck({ asset: of.asset, name: "not_bad", blocking: true, sql: sql`SELECT * FROM ${of.asset} WHERE bad` });
 
 /** Day by day, whenever the day above is made; and once, when it is there. */
-const byDay = (of: Upstream) => {
+const byDay = (of: Upstream, more: { readonly pool?: PoolDefinition } = {}) => {
   const partitions = daily({ start });
   const select = sql`SELECT * FROM ${of.asset} WHERE day = ${partition.key}`;
-  const eagerly = sqlAsset({ key: "made/by_day", partitions, sql: select, automation: eager(), retry });
+  const eagerly = sqlAsset({ key: "made/by_day", partitions, sql: select, automation: eager(), retry, ...more });
   const below = sql`SELECT * FROM ${eagerly} WHERE day = ${partition.key}`;
   return { eagerly, once: sqlAsset({ key: "made/once", partitions, sql: below, automation: onMissing(), retry }) };
 };
@@ -144,7 +148,9 @@ const several = (of: Upstream) => {
   return { both, notBad: notBad({ asset: both.outputs.right }) };
 };
 
-interface Making extends Partial<Pick<Project, "parts" | "marker" | "cleans" | "checked" | "backfills" | "widens">> {
+interface Making extends Partial<
+  Pick<Project, "parts" | "marker" | "cleans" | "checked" | "backfills" | "widens" | "crowded" | "commanded" | "ranges">
+> {
   readonly weight: number;
   exports(): Readonly<Record<string, unknown>>;
   /** Of the next deployment. */
@@ -153,7 +159,15 @@ interface Making extends Partial<Pick<Project, "parts" | "marker" | "cleans" | "
 
 const twoParts = { parts: ["a", "b"] } as const;
 const makings: Readonly<Record<string, Making>> = {
-  overwrite: { weight: 18, exports: () => alone(imported("overwrite", "one")) },
+  overwrite: { weight: 17, exports: () => alone(imported("overwrite", "one")) },
+  saved: {
+    weight: 1,
+    ...twoParts,
+    exports: () => {
+      const days = imported("incremental", "count");
+      return { ...alone(days), saved: savedRows(days) };
+    },
+  },
   incremental: { weight: 18, exports: () => alone(imported("incremental", "one")) },
   "overwrite checked": { weight: 8, checked: true, exports: () => withCheck(imported("overwrite", "one")) },
   "incremental checked": { weight: 8, checked: true, exports: () => withCheck(imported("incremental", "one")) },
@@ -244,6 +258,26 @@ const makings: Readonly<Record<string, Making>> = {
       return { ...alone(days), ...several(days) };
     },
   },
+  "pool of one": { weight: 1, crowded: true, commanded: true, exports: () => pooled(1) },
+  "pool of two": { weight: 1, crowded: true, commanded: true, exports: () => pooled(2) },
+  "single run": {
+    weight: 1,
+    backfills: true,
+    ranges: true,
+    commanded: true,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), range: rangeOf(days) };
+    },
+  },
+  stored: {
+    weight: 1,
+    commanded: true,
+    exports: () => {
+      const days = imported("incremental", "one");
+      return { ...alone(days), ...keptRows(days) };
+    },
+  },
   rows: {
     weight: 1,
     exports: () => {
@@ -252,6 +286,13 @@ const makings: Readonly<Record<string, Making>> = {
     },
   },
 };
+
+/** The import and what is made from it share a pool. */
+function pooled(limit: number): Readonly<Record<string, unknown>> {
+  const narrow = pool({ name: "narrow", limit });
+  const days = imported("incremental", "one", { asset: { retry, pool: narrow } });
+  return { narrow, ...alone(days), byDay: byDay(days, { pool: narrow }).eagerly };
+}
 
 /** The import alone: without its clean-up, whose sensor would only be told of everything. */
 function alone({ asset: days, checks }: ReturnType<typeof imported>): Readonly<Record<string, unknown>> {
@@ -298,6 +339,9 @@ function makeProject(name: string): Project {
     checked: false,
     backfills: false,
     widens: false,
+    crowded: false,
+    commanded: false,
+    ranges: false,
   };
   const guarded = guardedIn(definitions);
   return { name, definitions, consumers, renamed, guarded, weight, ...usual, ...rest };

@@ -8,8 +8,13 @@ import { originOf } from "../../lib/core/previous-keys.ts";
 import { partitionRef } from "../../lib/core/run-identity.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import { backfillsAtRest } from "./backfills.ts";
+import { cancelsAtRest } from "./cancels.ts";
 import type { Row, StoredObject } from "./buckets.ts";
+import { headsAtRest } from "./heads.ts";
+import { isOfPool, poolsAtRest } from "./pools.ts";
 import { BUCKET, IMPORT } from "./projects.ts";
+import { RANGE, STORED, WRITTEN } from "./untabled.ts";
+import { isMade, shownIn, storedLeft } from "./stored.ts";
 import { sameRows, show } from "./surroundings.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -17,21 +22,29 @@ export interface AtRest {
   readonly messages: readonly string[];
   readonly deleted: readonly StoredObject[];
   readonly mayGoBack: boolean;
+  /** What need not show what it is made from: an asset as a whole, or one of its partitions. */
+  without(asset: string, partition?: string): boolean;
+  /** Whether a dead process may have stored a file when nobody was left who would look for it. */
+  readonly late: boolean;
 }
+
+const LASTING: ReadonlySet<string> = new Set([BUCKET, STORED, WRITTEN]);
 
 /** What is still staged. */
 export function leftovers({ warehouse, buckets }: Surroundings): readonly string[] {
-  const staged = [...buckets.all()].filter(({ bucket }) => bucket !== BUCKET);
+  const staged = [...buckets.all()].filter(({ bucket }) => !LASTING.has(bucket));
   const tables = warehouse.tables().filter(({ table }) => table.includes("__staging"));
   return [...tables.map((table) => `table ${formatTable(table)}`), ...staged.map(({ name }) => `object ${name}`)];
 }
 
-export function atRest(around: Surroundings, { messages, deleted, mayGoBack }: AtRest): void {
+export function atRest(around: Surroundings, { messages, deleted, mayGoBack, without, late }: AtRest): void {
   const { documents, fail, warehouse, project } = around;
-  const left = [...messages.map((message) => `message ${message}`), ...leftovers(around)];
+  const left = [...messages.map((message) => `message ${message}`), ...leftovers(around), ...storedLeft(around, late)];
+  left.push(...poolsAtRest(around));
   for (const [id] of documents.all("due")) left.push(`deadline ${id}`);
   for (const [id, { intent }] of documents.all("slot")) if (intent !== undefined) left.push(`intent in ${id}`);
-  for (const [id, { holder, pending, finish }] of documents.all("partition")) {
+  for (const [id, { name, holder, pending, finish }] of documents.all("partition")) {
+    if (isOfPool({ name })) continue;
     if (holder !== undefined) left.push(`holder of ${id}`);
     if (pending !== undefined) left.push(`requests for ${id}`);
     if (finish !== undefined) left.push(`leftovers of ${id}`);
@@ -46,9 +59,11 @@ export function atRest(around: Surroundings, { messages, deleted, mayGoBack }: A
   if (left.length > 0) return fail(`all is quiet, but there is left: ${left.join(", ")}`);
 
   backfillsAtRest(around);
+  cancelsAtRest(around);
+  headsAtRest(around);
   for (const asset of (project.renamed ?? project).definitions.assets.values()) {
-    if (asset.source !== undefined) watchImport(around, asset, mayGoBack);
-    else if (followsUpstreams(asset.automation)) watchFollower(around, asset);
+    if (asset.source !== undefined) watchImport(around, asset, mayGoBack, without);
+    else if (followsUpstreams(asset.automation)) watchFollower(around, asset, without);
   }
   const target = project.definitions.assets.get(IMPORT)?.target;
   if (target?.slot !== "partition") return;
@@ -70,6 +85,7 @@ function watchImport(
   { documents, buckets, warehouse, project, fail }: Surroundings,
   asset: AssetDefinition,
   mayGoBack: boolean,
+  without: AtRest["without"],
 ): void {
   const { target, partitions, source } = asset;
   if (target === undefined || source === undefined) return;
@@ -90,6 +106,7 @@ function watchImport(
     if (rows.length === 0 || (project.guarded.has(IMPORT) && rows.some(({ bad }) => bad))) return false;
     if (complete !== undefined && "count" in complete && rows.length !== complete.count) return false;
     if (complete !== undefined && "marker" in complete && !marked) return false;
+    if (without(asset.key, day)) return false;
     const { head, seal } = documents.get("partition", partitionRef(asset.key, day).id) ?? {};
     // A sealed interval takes no more; one that lacks what was loaded before waits for it.
     return seal === undefined && (head?.inputs ?? []).every((input) => names.has(input.name));
@@ -101,7 +118,7 @@ function watchImport(
     }
     return;
   }
-  if (mayGoBack) return;
+  if (mayGoBack || without(asset.key)) return;
   const newest = eligible.sort(([one], [other]) => (one < other ? 1 : -1))[0];
   const shown = documents.get("slot", formatTable(target.table))?.committed?.partition;
   if (newest === undefined || (shown !== undefined && shown > newest[0])) return;
@@ -111,7 +128,7 @@ function watchImport(
 }
 
 /** Every upstream's materialization was seen: what the asset was made from is what its upstreams show now. */
-function watchFollower(around: Surroundings, asset: AssetDefinition): void {
+function watchFollower(around: Surroundings, asset: AssetDefinition, without: AtRest["without"]): void {
   const { documents, project } = around;
   for (const dep of asset.deps) {
     const upstream = (project.renamed ?? project).definitions.assets.get(dep);
@@ -120,23 +137,26 @@ function watchFollower(around: Surroundings, asset: AssetDefinition): void {
     for (const [, document] of documents.all("partition"))
       if (document.name === dep && document.head !== undefined) heads.push(document);
     if (heads.length === 0) continue;
-    if (asset.partitions !== undefined) for (const head of heads) watchDay(around, asset, upstream, head);
-    else watchWhole(around, asset, upstream, heads);
+    if (asset.partitions !== undefined)
+      for (const head of heads) {
+        if (!without(asset.key, head.partition)) watchDay(around, asset, upstream, head);
+      }
+    else if (!without(asset.key)) watchWhole(around, asset, upstream, heads);
   }
 }
 
 function watchDay(
-  { documents, warehouse, project, fail }: Surroundings,
+  around: Surroundings,
   asset: AssetDefinition,
   upstream: AssetDefinition,
   above: PartitionDocument,
 ): void {
+  const { documents, project, fail } = around;
   if (above.blocked !== undefined || above.head === undefined) return;
   const key = above.partition;
   const own = documents.get("partition", partitionRef(asset.key, key).id);
   const day = parsePartition(asset.partitions, key);
-  const { target, partitions } = upstream;
-  const rows = target === undefined ? [] : (warehouse.rows(destinationOf({ target, partitions }, day)) ?? []);
+  const rows = shownIn(around, upstream, day) ?? [];
   if (project.guarded.has(asset.key) && rows.some(({ bad }) => bad)) {
     if (own?.blocked === undefined)
       fail(`${asset.key} ${key} was not refused, and ${upstream.key} shows ${show(rows)}`);
@@ -148,8 +168,11 @@ function watchDay(
   if (asset.automation?.kind === "on-missing") return;
   if (seen !== wanted)
     return fail(`${asset.key} ${key} was made from ${seen ?? "nothing"}, but ${upstream.key} shows ${wanted}`);
-  if (target === undefined || asset.target === undefined) return;
-  const shown = warehouse.rows(destinationOf({ target: asset.target, partitions: asset.partitions }, day));
+  if (asset.key === RANGE) {
+    if (!isMade(around, key, rows)) fail(`${asset.key} ${key} was not made from ${show(rows)}`);
+    return;
+  }
+  const shown = shownIn(around, asset, day);
   if (!sameRows(shown ?? [], rows)) fail(`${asset.key} ${key} shows ${show(shown)}, and ${upstream.key} ${show(rows)}`);
 }
 

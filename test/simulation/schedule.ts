@@ -1,5 +1,7 @@
 /** What happens, and in which order: all of it from one number, as a list that can be cut down. */
 import { chance } from "./chance.ts";
+import { commandsOf } from "./commands.ts";
+import type { Command } from "./commands.ts";
 import { SEVERAL, weightedNames } from "./projects.ts";
 import type { Project } from "./projects.ts";
 
@@ -8,6 +10,7 @@ export type Wish = "force" | "rollback" | "unseal";
 
 /** What producers and people do. */
 export type Act =
+  | Command
   | {
       readonly do: "write";
       readonly day: number;
@@ -48,7 +51,9 @@ export interface BackfillOrder {
   readonly to: number;
   readonly which: "missing" | "failed" | "all";
   readonly force?: true;
-  readonly maxConcurrent: number;
+  readonly maxConcurrent?: number;
+  /** The whole range by one run; then the number of those at a time is not said. */
+  readonly singleRun?: true;
 }
 
 export interface TimedAct {
@@ -99,13 +104,15 @@ export const MOODS: readonly Readonly<Record<StepKind, number>>[] = [
 ];
 
 export function scheduleOf(seed: number, project: (name: string) => Project): Schedule {
-  const { below, oneIn, bits, pick } = chance(seed);
+  const luck = chance(seed);
+  const { below, oneIn, bits, pick } = luck;
   const name = weightedNames[below(weightedNames.length)] ?? "";
-  const { parts, marker, cleans, checked, backfills, widens, renamed, definitions } = project(name);
+  const { parts, marker, cleans, checked, backfills, ranges, widens, crowded, commanded, renamed, definitions } =
+    project(name);
   const days = cleans || backfills || widens ? 4 : 1 + below(3);
   const all: readonly [Part, ...Part[]] = marker ? ["a", "b", "marker", "marker"] : ["a", ...parts.slice(1)];
   const skew = oneIn(4) ? (oneIn(2) ? 200_000 : -200_000) : 0;
-  const intervals = cleans || backfills || widens ? 3 : oneIn(3) ? 2 : 1;
+  const intervals = ranges || crowded ? 2 : cleans || backfills || widens ? 3 : oneIn(3) ? 2 : 1;
   // Before anything can be cleaned up, it has to be loaded.
   const quiet = cleans && !oneIn(3) ? 10 * intervals : 0;
   const steps = 6 + below(30);
@@ -154,7 +161,7 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
       from,
       to,
       which: choice,
-      maxConcurrent: 1 + below(3),
+      ...(ranges && !oneIn(4) ? { singleRun: true as const } : { maxConcurrent: 1 + below(3) }),
       ...(oneIn(3) ? { force: true as const } : {}),
     };
     const at = below(steps);
@@ -182,6 +189,7 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
       add(at, { do: "ask several", day, ...select, ...(oneIn(2) ? { force: true as const } : {}) });
     }
   }
+  acts.push(...commandsOf(luck, { from: quiet, steps, assets: definitions.assets.size, often: commanded }));
   const calm = 2 + below(4);
   const mood = below(MOODS.length);
   return {

@@ -41,6 +41,12 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       "object.deleted",
       "partition.sealed",
       "backfill ended: done",
+      "run.canceled",
+      "run canceled too late",
+      "asset.paused",
+      "asset.resumed",
+      "request kept for the end of a pause",
+      "version stored",
     ])
       assert.ok((paths[needed] ?? 0) > 0, `no schedule has led to: ${needed}`);
     for (const needed of [
@@ -51,8 +57,25 @@ describe("under every schedule: exactly once, and nothing lost", () => {
       "drop",
       "fail",
       "steal",
+      "cancel answered: asked",
+      "cancel answered: asked-before",
+      "cancel answered: ended",
+      "canceled, and asked for again",
     ])
       assert.ok((faults[needed] ?? 0) > 0, `no schedule had this fault: ${needed}`);
+  });
+
+  test("the seeds of rare projects lead where only they can", async () => {
+    const only = ["pool of one", "pool of two", "single run", "stored"];
+    const { violations, paths } = await playSeeds({ from: 0, seeds: 2_500, only, atMost: 1 });
+    assert.deepEqual(violations, []);
+    for (const needed of [
+      "run parked: pool-full",
+      "range made by a single run",
+      "partition recorded by a single run",
+      "version stored",
+    ])
+      assert.ok((paths[needed] ?? 0) > 0, `no schedule has led to: ${needed}`);
   });
 
   for (const { title, schedule } of corpus) {

@@ -12,7 +12,8 @@ import type { Job } from "./warehouse.ts";
 /** How many of each fault there may be: with more of them, nothing would ever get done. */
 const BUDGET = { crash: 3, twice: 2, drop: 3, delay: 2, fail: 2, steal: 2, sweep: 3, jobs: 2 };
 const LEAPS = [300, 11_000, 31_000, 100_000, 400_000] as const;
-const CANCELLED: JobError = { reason: "stopped", message: "it was cancelled", retryable: true };
+export const LEASE_LOST = "a lease runs out under its holder";
+export const CANCELLED: JobError = { reason: "stopped", message: "it was cancelled", retryable: true };
 const PASSING: JobError = { reason: "backendError", message: "try again", retryable: true };
 
 /** The step that a number says, which is not 0. */
@@ -118,7 +119,7 @@ export function stepsIn(around: Outside, instances: Instances, moodAt: number): 
       case "pass": {
         const ms = LEAPS[which % LEAPS.length] ?? 1_000;
         say?.(`${ms} ms pass`);
-        if (ms >= 100_000 && ready.length > 0) count("a lease runs out under its holder");
+        if (ms >= 100_000 && calls.length > 0) count(LEASE_LOST);
         time.pass(time.now() + ms);
         break;
       }

@@ -9,6 +9,9 @@ export interface Surroundings {
   readonly documents: MemoryDocuments;
   readonly warehouse: MemoryWarehouse;
   readonly buckets: Buckets;
+  now(): number;
+  /** How far the clock of a process may be ahead of that, in ms. */
+  readonly ahead: number;
   /** Records what is wrong; the first word counts. */
   readonly fail: (message: string) => void;
 }

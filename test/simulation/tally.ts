@@ -49,13 +49,23 @@ function pathOf(event: StoredEvent): string | undefined {
     case "run.parked":
       return `run parked: ${event.code}`;
     case "run.coalesced":
-      return "request coalesced or kept";
+      return event.reason === undefined ? "request coalesced or kept" : "request kept for the end of a pause";
     case "run.restarted":
       return "run restarted, its inputs changed";
     case "materialized": {
+      if (event.metadata?.["madeByRun"] !== undefined) return "partition recorded by a single run";
+      if (event.metadata?.["madePartitions"] !== undefined) return "range made by a single run";
+      if (event.metadata?.["location"] !== undefined) return "version stored";
       const restored = event.metadata?.["restored_from"] === undefined ? "" : ", from a raw table";
       return event.rolledBackFrom === undefined ? "materialization" : `rollback${restored}`;
     }
+    case "run.succeeded":
+      return event.reason === undefined ? undefined : "run canceled too late";
+    case "run.canceled":
+    case "asset.paused":
+    case "asset.resumed":
+    case "message.refused":
+      return event.type;
     case "backfill.ended":
       return `backfill ended: ${event.status}`;
     case "backfill.cancelled":

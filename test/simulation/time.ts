@@ -1,8 +1,6 @@
 /** The time of a world stands still until a step lets it pass. */
 export interface Time {
   now(): number;
-  /** The same, as ISO 8601. */
-  text(): string;
   /** `owner`: whose sleep it is. */
   sleep(owner: object, ms: number, signal: AbortSignal | undefined): Promise<void>;
   /** Wakes whoever wanted to sleep until then, in order. */
@@ -24,11 +22,9 @@ interface Sleeper {
 
 export function worldTime(): Time {
   let now = START;
-  let text: string | undefined;
   const sleepers: Sleeper[] = [];
   return {
     now: () => now,
-    text: () => (text ??= new Date(now).toISOString()),
     sleep: (owner, ms, signal) => {
       if (signal?.aborted === true) return Promise.reject(reasonOf(signal));
       if (ms <= 0) return Promise.resolve();
@@ -45,7 +41,6 @@ export function worldTime(): Time {
     },
     pass: (until) => {
       now = Math.max(now, until);
-      text = undefined;
       const woken = sleepers.filter(({ at }) => at <= now).sort((one, other) => one.at - other.at);
       for (const sleeper of woken) {
         sleepers.splice(sleepers.indexOf(sleeper), 1);

@@ -1,12 +1,19 @@
 /** Messages under way: published to a topic, they wait for each of its consumers until a step delivers them. */
+import { PermanentError } from "../../lib/core/errors.ts";
 import type { Consumer } from "../../lib/core/subscriptions.ts";
+import { envelopeOf, jsonPayload } from "../../lib/local/bus-envelope.ts";
+import type { Attributes, Payload, PushEnvelope } from "../../lib/local/bus-envelope.ts";
 
 export interface Message {
+  /** The same for each consumer. */
   readonly id: string;
   readonly consumer: Consumer;
   readonly data: unknown;
-  /** As ISO 8601. */
-  readonly publishTime: string;
+  /** What arrives, also where the data has changed since. */
+  readonly payload: Payload;
+  readonly publishedAt: number;
+  /** How often it was delivered. */
+  attempts: number;
   /** It is not delivered before. */
   at: number;
   /** The instances that are at work on it. */
@@ -16,10 +23,12 @@ export interface Message {
 export interface Transport {
   /** Those that nobody has acknowledged. */
   readonly messages: readonly Message[];
-  /** The message's id. */
-  publish(topic: string, data: unknown, at?: number): string;
-  /** As the port's: a task's name is taken once. */
-  schedule(task: string, topic: string, data: unknown, at: number): void;
+  /** The message's id. Throws `PermanentError` where it is too large. */
+  publish(topic: string, data: unknown, attributes?: Attributes): string;
+  /** As the port's. */
+  schedule(task: string, topic: string, data: unknown, at: number, attributes?: Attributes): void;
+  /** `holder` is at work on it until `receive` has ended: then it is gone, or, where that has failed, comes again. */
+  deliver(message: Message, holder: object, receive: (envelope: PushEnvelope) => Promise<unknown>): Promise<void>;
   /** It is never delivered again. */
   remove(message: Message): void;
   isDeliverable(message: Message): boolean;
@@ -29,33 +38,54 @@ export interface Transport {
 
 export interface TransportOptions {
   now(): number;
-  /** The same, as ISO 8601. */
-  text(): string;
   /** The next number of the world: the same is never given twice. */
   number(): number;
   consumersOf(topic: string): readonly Consumer[];
 }
 
-export function transport({ now, text, number, consumersOf }: TransportOptions): Transport {
+const AGAIN_MS = 10_000;
+const HOUR_MS = 3_600_000;
+
+export function transport({ now, number, consumersOf }: TransportOptions): Transport {
   const messages: Message[] = [];
-  const tasks = new Set<string>();
-  const publish = (topic: string, data: unknown, at = now()): string => {
-    const id = `m${number()}`;
+  /** When a name may be used again. */
+  const tasks = new Map<string, number>();
+  const send = (topic: string, data: unknown, attributes: Attributes, at: number): string => {
+    const id = String(number());
+    const payload = jsonPayload(topic, data, attributes);
     for (const consumer of consumersOf(topic))
-      messages.push({ id: `m${number()}`, consumer, data, publishTime: text(), at, held: [] });
+      messages.push({ id, consumer, data, payload, publishedAt: at, attempts: 0, at, held: [] });
     return id;
   };
+  const remove = (message: Message): void => take(messages, message);
   return {
     messages,
-    publish,
-    schedule: (task, topic, data, at) => {
-      if (tasks.has(task)) return;
-      tasks.add(task);
-      publish(topic, data, at);
+    remove,
+    publish: (topic, data, attributes = {}) => send(topic, data, attributes, now()),
+    schedule: (task, topic, data, wanted, attributes = {}) => {
+      if (!/^[A-Za-z0-9_-]{1,500}$/.test(task)) throw new PermanentError(`${task} cannot name a message`);
+      if (Number.isNaN(wanted)) throw new PermanentError(`the message ${task} has no time`);
+      if ((tasks.get(task) ?? -Infinity) > now()) return;
+      const at = Math.max(wanted, now());
+      tasks.set(task, at + HOUR_MS);
+      send(topic, data, attributes, at);
     },
-    remove: (message) => {
-      const at = messages.indexOf(message);
-      if (at >= 0) messages.splice(at, 1);
+    deliver: (message, holder, receive) => {
+      const { id: messageId, consumer, payload, publishedAt, held } = message;
+      held.push(holder);
+      message.attempts += 1;
+      const subscription = nameOf(consumer);
+      return receive(envelopeOf({ subscription, messageId, publishedAt, attempt: message.attempts, payload })).then(
+        () => {
+          take(held, holder);
+          remove(message);
+        },
+        (error: unknown) => {
+          take(held, holder);
+          message.at = now() + AGAIN_MS;
+          throw error;
+        },
+      );
     },
     isDeliverable: ({ at, held }) => at <= now() && held.length === 0,
     nextDelivery: () => {
@@ -82,4 +112,9 @@ export function nameOf(consumer: Consumer): string {
   if ("key" in consumer) return `${consumer.kind} ${consumer.key}`;
   if ("name" in consumer) return `${consumer.kind} ${consumer.name}`;
   return `${consumer.kind} ${"bucket" in consumer ? consumer.bucket : ""}`;
+}
+
+function take<T>(list: T[], item: T): void {
+  const at = list.indexOf(item);
+  if (at >= 0) list.splice(at, 1);
 }

@@ -3,7 +3,7 @@
  * as the world says. It knows the few statements that the simulated assets and the runtime write, and refuses any other.
  */
 import { PermanentError, RetryableError } from "../../lib/core/errors.ts";
-import type { Column, Destination, TableRef } from "../../lib/core/table.ts";
+import type { Column, Destination, TableRef, TimePartitioning } from "../../lib/core/table.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import type { JobError, JobSpec, JobStatus, QueryParameter, TableInfo } from "../../lib/ports/warehouse.ts";
 import type { Row } from "./buckets.ts";
@@ -25,6 +25,7 @@ interface Table {
   readonly parts: ReadonlyMap<string, readonly Row[]>;
   readonly version: number;
   readonly expiresAt: number;
+  readonly partitioning: TimePartitioning | undefined;
 }
 
 export interface MemoryWarehouse {
@@ -81,9 +82,10 @@ export function memoryWarehouse(
     parts: ReadonlyMap<string, Rows>,
     columns = tableAt(ref)?.columns ?? COLUMNS,
     expiresAt = tableAt(ref)?.expiresAt ?? Infinity,
+    partitioning = tableAt(ref)?.partitioning,
   ): void => {
     const { dataset, table } = ref;
-    tables.set(nameOf(ref), { ref: { dataset, table }, columns, parts, version: ++version, expiresAt });
+    tables.set(nameOf(ref), { ref: { dataset, table }, columns, parts, version: ++version, expiresAt, partitioning });
   };
 
   const load = (spec: Extract<JobSpec, { kind: "load" }>): Outcome => {
@@ -93,32 +95,44 @@ export function memoryWarehouse(
       if (found === undefined) return { reason: "notFound", message: `${uri} is not there`, retryable: false };
       rows.push(...found);
     }
-    const columns = rows.some(({ extra }) => extra === true) ? [...COLUMNS, EXTRA] : COLUMNS;
-    write(spec.destination, new Map([[spec.partition ?? "", rows]]), columns, spec.expiresAt ?? Infinity);
+    const { schema, destination, partition = "", partitioning, expiresAt = Infinity } = spec;
+    const columns = schema ?? (rows.some(({ extra }) => extra === true) ? [...COLUMNS, EXTRA] : COLUMNS);
+    write(destination, new Map([[partition, rows]]), columns, expiresAt, partitioning);
     return { count: rows.length };
   };
-  const copy = ({ source, destination, append, expiresAt }: Extract<JobSpec, { kind: "copy" }>): Outcome => {
+  const copy = (spec: Extract<JobSpec, { kind: "copy" }>): Outcome => {
+    const { source, destination, append, expiresAt } = spec;
     const rows = allRows(source);
-    const columns = tableAt(source)?.columns;
-    if (rows === undefined)
+    const from = tableAt(source);
+    const columns = from?.columns;
+    if (rows === undefined || from === undefined)
       return { reason: "notFound", message: `${formatTable(source)} is not there`, retryable: false };
     const { partition } = destination;
     const table = tableAt(destination);
     const there = table?.parts;
-    if (partition === undefined && append !== true) write(destination, new Map([["", rows]]), columns, expiresAt);
+    const partitioning = table === undefined ? (spec.partitioning ?? from.partitioning) : table.partitioning;
+    if (partition !== undefined && partitioning === undefined)
+      return { reason: "invalid", message: `${nameOf(destination)} is not partitioned`, retryable: false };
+    if (partition === undefined && append !== true)
+      write(destination, from.parts, columns, expiresAt, spec.partitioning ?? from.partitioning);
     else if (table !== undefined && table.columns.length !== columns?.length) {
       const message = `Provided Schema does not match Table ${nameOf(destination)}`;
       return { reason: "invalid", message, retryable: false };
     } else {
       const parts = new Map(there);
       parts.set(partition ?? "", append === true ? [...(there?.get(partition ?? "") ?? []), ...rows] : rows);
-      write(destination, parts, columns, expiresAt);
+      write(destination, parts, columns, expiresAt, partitioning);
     }
     return { count: rows.length };
   };
   const query = (spec: Extract<JobSpec, { kind: "query" }>): Outcome => {
     const { sql, parameters = {} } = spec;
-    if (sql === "SELECT 1") return { count: 1, rows: [] };
+    const literal = /^SELECT (\d+)(?: AS (\w+))?$/.exec(sql);
+    if (literal !== null) {
+      const [, value, name = "f0_"] = literal;
+      // The one row that is no fact of a file.
+      return { count: 1, rows: [{ [name]: Number(value) } as unknown as Row] };
+    }
     const created = /^CREATE OR REPLACE TABLE `([^`]+)` AS\s+(SELECT [^]*)$/.exec(sql);
     if (created !== null) {
       const [, name = "", statement = ""] = created;
@@ -208,12 +222,23 @@ export function memoryWarehouse(
       if (table === undefined) return undefined;
       let rows = 0;
       for (const part of table.parts.values()) rows += part.length;
-      return { schema: table.columns, rows, etag: String(table.version) };
+      const { columns, partitioning, expiresAt } = table;
+      return {
+        schema: columns,
+        rows,
+        etag: String(table.version),
+        ...(partitioning === undefined ? {} : { partitioning }),
+        ...(expiresAt === Infinity ? {} : { expiresAt }),
+      };
     },
     extend: (ref, columns, etag) => {
       const table = tableAt(ref);
       if (table === undefined) throw new PermanentError(`${nameOf(ref)} is not there`, { code: "notFound" });
       if (String(table.version) !== etag) throw new RetryableError(`${nameOf(ref)} has changed meanwhile`);
+      const names = new Set(table.columns.map(({ name }) => name.toLowerCase()));
+      for (const { name, mode } of columns)
+        if (mode === "REQUIRED" || names.has(name.toLowerCase()))
+          throw new PermanentError(`${nameOf(ref)} takes no column ${name}: it is required, or there`);
       write(ref, table.parts, [...table.columns, ...columns]);
     },
     drop: (destination) => {

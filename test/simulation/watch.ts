@@ -5,15 +5,23 @@
 import type { AssetDefinition } from "../../lib/core/asset.ts";
 import type { Intent, PartitionDocument, RunDocument, SlotDocument } from "../../lib/core/documents.ts";
 import { uriOf } from "../../lib/core/inputs.ts";
+import { parsePartition } from "../../lib/core/partitions.ts";
+import { destinationOf as placeOf } from "../../lib/core/placement.ts";
 import { partitionRef } from "../../lib/core/run-identity.ts";
 import { formatTable } from "../../lib/core/table.ts";
 import type { Destination } from "../../lib/core/table.ts";
 import { accumulates } from "../../lib/core/target.ts";
 import { onBackfill } from "./backfills.ts";
+import { onCanceledHead, onCanceledIntent, onCanceledRun } from "./cancels.ts";
 import type { Row, StoredObject } from "./buckets.ts";
 import type { Change } from "./documents.ts";
+import { onHeads } from "./heads.ts";
+import { mayWait, onBegun } from "./pauses.ts";
+import { isOfPool, poolWatcher } from "./pools.ts";
 import { IMPORT } from "./projects.ts";
 import { atRest, leftovers } from "./rest.ts";
+import { onHead, onRemoved } from "./stored.ts";
+import { STORED } from "./untabled.ts";
 import { sameRows, show } from "./surroundings.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { COLUMNS, merged } from "./warehouse.ts";
@@ -30,12 +38,16 @@ export interface Watcher {
   /** Somebody has asked for an older interval. */
   allowRollback(): void;
   leftovers(): readonly string[];
-  /** To be called when nothing moves any more; `messages` are those that nobody has acknowledged. */
-  atRest(messages: readonly string[]): void;
+  /**
+   * To be called when nothing moves any more; `messages` are those that nobody has acknowledged. `without`: what need not
+   * show what it is made from, because a person has canceled that.
+   */
+  atRest(messages: readonly string[], late: boolean, without?: (asset: string, partition?: string) => boolean): void;
 }
 
 type Rows = readonly Row[];
 const NO_ROWS: Rows = [];
+const NOTHING = { name: "" };
 
 /** Fresh for each world: it remembers what it has seen. */
 export function watcher(around: Surroundings): Watcher {
@@ -48,7 +60,10 @@ export function watcher(around: Surroundings): Watcher {
   const committed = new Map<string, Rows>();
   /** How many columns each asset's table has had last. */
   const widest = new Map<string, number>();
+  /** What each slot has shown by its commits, from the first one on. */
+  const shown = new Map<string, { readonly materialization: string; readonly rows: Rows }[]>();
   const materializations = new Set<string>();
+  const pools = poolWatcher(around);
   const deletedObjects: StoredObject[] = [];
   let mayGoBack = false;
 
@@ -72,7 +87,11 @@ export function watcher(around: Surroundings): Watcher {
         fail(`${id} went back from ${was.order} to ${is.order}`);
       if (materializations.has(is.materializationId)) fail(`${is.materializationId} was committed twice`);
       materializations.add(is.materializationId);
-      committed.set(id, intended.get(is.jobId) ?? NO_ROWS);
+      const rows = intended.get(is.jobId) ?? NO_ROWS;
+      committed.set(id, rows);
+      const all = shown.get(id) ?? [];
+      shown.set(id, all);
+      all.push({ materialization: is.materializationId, rows });
     }
     checkShown(id, after);
   };
@@ -81,6 +100,8 @@ export function watcher(around: Surroundings): Watcher {
     const { holder } = documents.get("partition", partitionRef(intent.name, intent.partition).id) ?? {};
     if (holder?.token !== intent.token || holder.runId !== intent.runId)
       fail(`${intent.jobId} was opened in ${id} by a run that does not hold ${intent.name} ${intent.partition}`);
+    onCanceledIntent(around, intent);
+    pools.opened(intent);
     const asset = assetOf(id);
     const staged = warehouse.rows(intent.staging);
     // Without its staging the publish fails, and the run fills it again.
@@ -111,6 +132,8 @@ export function watcher(around: Surroundings): Watcher {
     if (after === undefined) return fail(`the run ${id} was forgotten`);
     if (before?.endedAt !== undefined && (after.status !== before.status || after.endedAt !== before.endedAt))
       fail(`run ${id} ended ${before.status}, and again ${after.status}`);
+    if (before === undefined) onBegun(around, id, after);
+    onCanceledRun(around, id, after);
     const over = after.endedAt !== undefined && after.outbox.length === 0;
     if (!over && documents.get("due", id) === undefined) fail(`run ${id} is ${after.status} and has no deadline`);
   };
@@ -120,12 +143,28 @@ export function watcher(around: Surroundings): Watcher {
     before: PartitionDocument | undefined,
     after: PartitionDocument | undefined,
   ): void => {
+    if (isOfPool(after ?? before ?? NOTHING)) return pools.changed(before, after);
     if (after === undefined) return;
     if (after.token < (before?.token ?? 0)) fail(`the token of ${id} went back`);
-    if (after.pending !== undefined && after.holder === undefined) fail(`${id} is free, and requests wait for it`);
+    onCanceledHead(around, before, after);
+    onHead(around, before, after, since);
+    if (after.pending !== undefined && after.holder === undefined && !mayWait(around, after))
+      fail(`${id} is free, and requests wait for it`);
     if (after.holder === undefined) return;
     if (after.holder.token > after.token) fail(`${id} is held under a token that it never gave out`);
     if (documents.get("run", after.holder.runId)?.endedAt !== undefined) fail(`${id} is held by a run that has ended`);
+  };
+
+  /** An open publish may be visible already. */
+  const since = (upstream: string, day: string, materialization: string | undefined): readonly Rows[] => {
+    const { target, partitions } = project.definitions.assets.get(upstream) ?? {};
+    if (target === undefined) return [];
+    const id = formatTable(placeOf({ target, partitions }, parsePartition(partitions, day)));
+    const all = shown.get(id) ?? [];
+    const from = materialization === undefined ? 0 : all.findIndex((each) => each.materialization === materialization);
+    const { intent } = documents.get("slot", id) ?? {};
+    const open = intent === undefined ? [] : [intended.get(intent.jobId) ?? NO_ROWS];
+    return [...(materialization === undefined ? [NO_ROWS] : []), ...all.slice(from).map(({ rows }) => rows), ...open];
   };
 
   const assetOf = (slot: string): AssetDefinition | undefined => {
@@ -135,6 +174,7 @@ export function watcher(around: Surroundings): Watcher {
 
   return {
     changed: (changes) => {
+      onHeads(around, changes);
       for (const { kind, id, before, after } of changes) {
         if (kind === "slot") onSlot(id, before, after);
         else if (kind === "run") onRun(id, before, after);
@@ -163,6 +203,7 @@ export function watcher(around: Surroundings): Watcher {
         fail(`${formatTable(table)} is dropped`);
     },
     deleted: (object) => {
+      if (object.bucket === STORED) return onRemoved(around, object);
       onDeleted(around, object);
       deletedObjects.push(object);
     },
@@ -170,7 +211,8 @@ export function watcher(around: Surroundings): Watcher {
       mayGoBack = true;
     },
     leftovers: () => leftovers(around),
-    atRest: (messages) => atRest(around, { messages, deleted: deletedObjects, mayGoBack }),
+    atRest: (messages, late, without = () => false) =>
+      atRest(around, { messages, deleted: deletedObjects, mayGoBack, without, late }),
   };
 }
 

@@ -6,13 +6,15 @@
 import { put, ref } from "../../lib/core/documents.ts";
 import type { MemoryDocuments } from "../support/memory-documents.ts";
 import { perform } from "./acts.ts";
+import { canceledIn } from "./cancels.ts";
+import { askAgain, resumeAll } from "./commands.ts";
 import { instancesIn, isReady } from "./instances.ts";
 import { outside } from "./outside.ts";
 import { SENSOR } from "./projects.ts";
 import type { Project } from "./projects.ts";
 import type { Sabotage } from "./sabotage.ts";
 import type { Act, Schedule } from "./schedule.ts";
-import { runJob, stepsIn } from "./steps.ts";
+import { LEASE_LOST, runJob, stepsIn } from "./steps.ts";
 import { nameOf } from "./transport.ts";
 
 export interface World {
@@ -42,11 +44,20 @@ const DAY_MS = 86_400_000;
 /** Longer than everything before: reconciling does not wait for news any more, and announces what has doubled its age. */
 const LONG_AFTER_MS = 12 * 3_600_000;
 const MAX_CALM_STEPS = 4_000;
+/** Without these, and where nothing is sealed while a run of it sleeps, whoever stages something also puts it away. */
+const MAY_LEAVE = [
+  "crash, request not made",
+  "crash, request made",
+  "crash, request made later",
+  "fail",
+  "twice",
+  LEASE_LOST,
+];
 /** As far as it goes. */
 const FAR = 1_000_000;
 
 export function world({ project, schedule, sabotage = {}, traced = false }: WorldOptions): World {
-  const around = outside(project, traced);
+  const around = outside(project, schedule.skews, traced);
   const { documents, warehouse, transport, time, watch, journal } = around;
   const { say, violation } = journal;
   const instances = instancesIn(around, schedule.skews, sabotage);
@@ -93,8 +104,8 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     return next <= now ? now + 1_000 : next;
   };
 
-  const rest = async (): Promise<void> => {
-    for (let steps = 0; violation() === undefined && calmStep(); steps++) {
+  const rest = async (isOver = () => false): Promise<void> => {
+    for (let steps = 0; violation() === undefined && !isOver() && calmStep(); steps++) {
       await finish();
       if (steps === MAX_CALM_STEPS) journal.fail(`nothing comes to rest in ${MAX_CALM_STEPS} steps`);
     }
@@ -104,7 +115,32 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     await finish();
     await rest();
   };
+  const hasPools = project.definitions.pools.size > 0;
+  const look = async (without?: (asset: string, partition?: string) => boolean): Promise<void> => {
+    if (watch.leftovers().length > 0) {
+      journal.count("left to its time of expiry");
+      const isPlain = schedule.skews.every((skew) => skew === 0) && !project.cleans;
+      if (isPlain && !MAY_LEAVE.some((fault) => journal.faults.has(fault)))
+        return journal.fail(`nobody has died, and there is left: ${watch.leftovers().join(", ")}`);
+      time.pass(time.now() + 60 * DAY_MS);
+      warehouse.expire(time.now());
+      await restAfter("sweepBuckets");
+    }
+    if (hasPools) {
+      time.pass(time.now() + LONG_AFTER_MS); // who has died holds its slot for the time of its lease
+      await restAfter("sweepDue");
+    }
+    const left = transport.messages.map(({ id, consumer }) => `${id} for ${nameOf(consumer)}`);
+    watch.atRest(left, journal.faults.has("crash, request made later"), without);
+  };
   const settle = async (): Promise<void> => {
+    // A backfill looks again and again at what waits for the end of a pause.
+    const isOver = project.backfills
+      ? () => late.length === 0 && all.every(({ commands }) => commands === 0)
+      : undefined;
+    await rest(isOver);
+    if (violation() !== undefined) return;
+    if (resumeAll(around, instances)) await finish();
     await rest();
     if (violation() !== undefined) return;
     if (around.deployed !== project) {
@@ -120,13 +156,12 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       await restAfter("sweepBuckets");
       if (violation() !== undefined) return;
     }
-    if (watch.leftovers().length > 0) {
-      journal.count("left to its time of expiry");
-      time.pass(time.now() + 60 * DAY_MS);
-      warehouse.expire(time.now());
-      await restAfter("sweepBuckets");
-    }
-    watch.atRest(transport.messages.map(({ id, consumer }) => `${id} for ${nameOf(consumer)}`));
+    await look(canceledIn(around));
+    // What a person has canceled can be asked for again, and nothing stands in its way.
+    if (violation() !== undefined || !askAgain(around)) return;
+    journal.count("canceled, and asked for again");
+    await rest();
+    if (violation() === undefined) await look();
   };
 
   if (schedule.sensor) {
