@@ -154,17 +154,25 @@ test("killed at ten moments, jobs and their effects agree and what was accepted 
         if (--jobs === 0) setTimeout(() => child.kill("SIGKILL"), Math.random() * 50);
       }
       await exited;
-      const warehouse = await openDuckdbWarehouse({
-        file,
-        resolveUri: (uri) => join(folder, uri.slice("gs://drops/".length)),
-        clock: systemClock(),
-      });
+      const reopened = () =>
+        openDuckdbWarehouse({
+          file,
+          resolveUri: (uri) => join(folder, uri.slice("gs://drops/".length)),
+          clock: systemClock(),
+        });
+      let warehouse = await reopened();
       for (const id of accepted) {
         const { state, error } = await warehouse.wait(id, { timeoutMs: 240_000 });
         assert.equal(state, "succeeded", `${id}: ${error?.message ?? "never ended"}`);
         if (!id.startsWith("load")) continue;
         assert.equal((await warehouse.describe(ref(id.replace("load", "staged"))))?.rows, 5000, id);
       }
+      // The child may have died after a job was taken and before it could say so.
+      await warehouse.close();
+      const unfinished = await inside(file, "SELECT id FROM file._sluice.jobs WHERE state <> 'succeeded'");
+      warehouse = await reopened();
+      for (const id of unfinished)
+        assert.equal((await warehouse.wait(String(id), { timeoutMs: 240_000 })).state, "succeeded", String(id));
       const whole = accepted.some((id) => id.startsWith("whole"));
       if (whole)
         assert.deepEqual(
