@@ -82,3 +82,25 @@ test("every function of the authors' API tells its contract", () => {
   });
   assert.deepEqual(silent, []);
 });
+
+test("each promise has its limit, its mechanism, and tests that are there under the names it gives", () => {
+  const [, table = ""] = /\| promise [^\n]*\n\|[-| ]+\n([^]*?)\n\n/.exec(textOf("docs/reliability.md")) ?? [];
+  const promises = table.split("\n").map((line) => line.split("|").slice(1, -1));
+  assert.ok(promises.length > 20);
+  const files = filesBelow("test");
+  for (const cells of promises) {
+    const promise = cells[0]?.trim();
+    assert.deepEqual([cells.length, cells.every((cell) => cell.trim() !== "")], [4, true], promise);
+    const names = [...(cells[3] ?? "").matchAll(/`([^`]+)`/g)].map(([, name = ""]) => name);
+    const own = files.filter((file) => names.some((name) => file === name || file.startsWith(`${name}/`)));
+    assert.ok(own.length > 0, `${promise} names no test`);
+    for (const name of names) {
+      // Otherwise it is what the test, a guard, a fault or a project is called.
+      const called = name.replace(/ ?…$|: .*$/, "");
+      const found = name.startsWith("test/")
+        ? own.some((file) => file.startsWith(name))
+        : own.some((file) => textOf(file).includes(called));
+      assert.ok(found, `${promise}: there is no ${name}`);
+    }
+  }
+});
