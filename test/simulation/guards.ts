@@ -2,10 +2,10 @@
  * The guards of the runtime, each with a way to switch it off from outside: by lying to a decision or to a port. What the
  * simulator then finds shows that the guard is needed, and that the proof can fail.
  */
-import type { Intent, RunDocument, SlotDocument, Write } from "../../lib/core/documents.ts";
+import type { Intent, SlotDocument, Write } from "../../lib/core/documents.ts";
 import type { JobSpec, Warehouse } from "../../lib/ports/warehouse.ts";
 import type { TableRef } from "../../lib/core/table.ts";
-import { kindOf, knownIn, retold } from "./lies.ts";
+import { kindOf, knownIn, putsInstead, retold } from "./lies.ts";
 import type { Guard, Known } from "./lies.ts";
 import { guardsOfPeople } from "./people-guards.ts";
 import type { Sabotage } from "./sabotage.ts";
@@ -267,17 +267,7 @@ function oneLook(): Sabotage {
 
 /** The messages of an end go out only if the process that ended the run lives on. */
 function noOutbox(): Sabotage {
-  return {
-    decide: (_refs, decide, read) => {
-      const decision = decide(read);
-      const writes = decision.writes.map((write) => {
-        if ("delete" in write || write.put.kind !== "run") return write;
-        const value = write.value as RunDocument; // of a run, as its ref says
-        return value.outbox.length === 0 ? write : ({ ...write, value: { ...value, outbox: [] } } as Write);
-      });
-      return { ...decision, writes };
-    },
-  };
+  return putsInstead("run", (value) => (value.outbox.length === 0 ? value : { ...value, outbox: [] }));
 }
 
 function endlessLeases(): Sabotage {

@@ -2,12 +2,15 @@
 import type {
   BackfillDocument,
   Decision,
+  DocumentKind,
+  Documents,
   PartitionDocument,
   PauseDocument,
   Read,
   Refs,
   RunDocument,
   SlotDocument,
+  Write,
 } from "../../lib/core/documents.ts";
 import type { Sabotage } from "./sabotage.ts";
 
@@ -50,4 +53,18 @@ export function kindOf(result: unknown): unknown {
 
 export function knownIn(read: unknown): Known {
   return read as Known; // the names are the runtime's own
+}
+
+/** Tells the store something else of each document of a kind that is put. */
+export function putsInstead<K extends DocumentKind>(kind: K, instead: (value: Documents[K]) => Documents[K]): Sabotage {
+  return {
+    decide: (_refs, decide, read) => {
+      const decision = decide(read);
+      const writes = decision.writes.map((write) => {
+        if ("delete" in write || write.put.kind !== kind) return write;
+        return { ...write, value: instead(write.value as Documents[K]) } as Write; // of that kind, as its ref says
+      });
+      return { ...decision, writes };
+    },
+  };
 }

@@ -1,6 +1,5 @@
 /** The guards of what people ask for, of pools, and of data that is in no table; as those of `guards.ts`. */
-import type { PartitionDocument, Write } from "../../lib/core/documents.ts";
-import { knownIn, retold } from "./lies.ts";
+import { knownIn, putsInstead, retold } from "./lies.ts";
 import type { Guard } from "./lies.ts";
 import { isOfPool } from "./pools.ts";
 import type { Sabotage } from "./sabotage.ts";
@@ -67,17 +66,9 @@ function freePools(): Sabotage {
 }
 
 function keepsVersions(): Sabotage {
-  return {
-    decide: (_refs, decide, read) => {
-      const decision = decide(read);
-      const writes = decision.writes.map((write) => {
-        if ("delete" in write || write.put.kind !== "partition") return write;
-        const value = write.value as PartitionDocument; // of a partition, as its ref says
-        if (value.finish?.remove === undefined) return write;
-        const { finish, ...rest } = value;
-        return { ...write, value: rest } as Write;
-      });
-      return { ...decision, writes };
-    },
-  };
+  return putsInstead("partition", (value) => {
+    if (value.finish?.remove === undefined) return value;
+    const { finish, ...rest } = value;
+    return rest;
+  });
 }
