@@ -104,7 +104,7 @@ export async function deploy(options: DeployOptions): Promise<DeployResult> {
     }
     if (taken.stolenFrom !== undefined) tell({ type: "stolen", from: taken.stolenFrom });
     tell({ type: "begun", plan });
-    return carryOut(options, plan, taken.held);
+    return await carryOut(options, plan, taken.held);
   }
 }
 
@@ -135,7 +135,7 @@ async function planned({ planner, caller, signal }: DeployOptions, { state }: Re
 /** Writes down what is there as wanted and was not known. `false` where somebody was quicker. */
 async function recorded(object: StateObject, read: ReadState, begin: State, plan: Plan): Promise<boolean> {
   if (Object.keys(plan.records).length === 0) return true;
-  return object.write(withRecords(read.state ?? begin, plan.records), read);
+  return await object.write(withRecords(read.state ?? begin, plan.records), read);
 }
 
 /** Two plans with the same steps are the same wish. */

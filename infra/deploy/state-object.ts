@@ -64,19 +64,19 @@ export function stateObject(caller: Caller, calls: StateCalls): StateObject {
     const generation = generationIn(described.stdout);
     const content = await callTool(caller, calls.read(generation), ["missing"]);
     // It was written anew between the two.
-    return content.fault === undefined ? { state: parseState(content.stdout, calls.url), generation } : read();
+    return content.fault === undefined ? { state: parseState(content.stdout, calls.url), generation } : await read();
   };
 
   /** The generation that it has now; `undefined` where somebody was quicker. */
   const put = async (state: State, generation: string): Promise<string | undefined> => {
     const call = calls.write(state, generation);
     const written = await callTool(caller, call, ["precondition"]);
-    if (written.fault === undefined) return writtenGeneration(written, read);
+    if (written.fault === undefined) return await writtenGeneration(written, read);
     // An earlier try may have been written, although its answer was lost.
     const now = await read();
     if (now.state !== undefined && stateText(now.state) === stateText(state)) return now.generation;
     const own = now.state?.lock?.token;
-    return own !== undefined && own === state.lock?.token ? put(state, now.generation) : undefined;
+    return own !== undefined && own === state.lock?.token ? await put(state, now.generation) : undefined;
   };
 
   return {

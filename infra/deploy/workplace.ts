@@ -48,7 +48,7 @@ export async function openWorkplace(token: string, project: string, parent = tmp
 
 /** Whether the lock was taken by a process of this machine that is gone. */
 export async function isHolderGone({ token }: Pick<Lock, "token">, parent = tmpdir()): Promise<boolean> {
-  return isGone(folderOf(token, parent));
+  return await isGone(folderOf(token, parent));
 }
 
 /** Whether the process that has opened the folder is gone; a folder that says of none is just being made. */

@@ -58,7 +58,7 @@ export function controlApp(options: ControlOptions, token: string): Hono {
     if (!isLoopback(c.req.header("host")) || c.req.header("origin") !== undefined) {
       return c.json(failed("this server answers programs on this machine only", "forbidden"), 403);
     }
-    return next();
+    return await next();
   });
   app.route("/", pubsubRoutes(options));
 
@@ -66,7 +66,7 @@ export function controlApp(options: ControlOptions, token: string): Hono {
     if (!isEqual(c.req.header("authorization") ?? "", `Bearer ${token}`)) {
       return c.json(failed("the token of the home's dev.json is missing or wrong", "unauthorized"), 401);
     }
-    return next();
+    return await next();
   });
   app.get(PING_PATH, (c) => c.json({ pid: process.pid }));
   app.put("/api/object", async (c) => {

@@ -101,9 +101,9 @@ export type Rows = readonly Readonly<Record<string, unknown>>[];
 
 /** Lets `read` ask the table `month`, which is made from the source file itself, by a DuckDB alone. */
 export async function withMonth<T>(work: (read: (sql: string) => Promise<Rows>) => Promise<T>): Promise<T> {
-  return withDuckdb(async (connection) => {
+  return await withDuckdb(async (connection) => {
     await connection.run(`CREATE TABLE month AS ${MONTH_AS_CORRECTED}`);
-    return work(async (sql) => (await connection.runAndReadAll(sql)).getRowObjects());
+    return await work(async (sql) => (await connection.runAndReadAll(sql)).getRowObjects());
   });
 }
 

@@ -167,7 +167,7 @@ export async function openStage(options: {
       const { bucket, generation } = await find(key, name);
       const uri = `gs://${bucket}/${name}`;
       // The run key says which trigger a run stands for, so everybody can tell the run of this very file.
-      return ended({ kind: "asset", name: key, partition, runKey: `${uri}#${generation}` });
+      return await ended({ kind: "asset", name: key, partition, runKey: `${uri}#${generation}` });
     },
 
     async announceAgain(key, name) {
@@ -177,7 +177,7 @@ export async function openStage(options: {
     async request({ kind, name, partition, runKey }, body = {}) {
       const topic = kind === "asset" ? topicOf(name) : jobTopicOf(name);
       await bus.publish(topic, { data: { ...body, runKey, ...(partition === "" ? {} : { partition }) } });
-      return ended({ kind, name, partition, runKey });
+      return await ended({ kind, name, partition, runKey });
     },
 
     ended,
@@ -188,7 +188,7 @@ export async function openStage(options: {
 
     async query(sql) {
       const result = await platform.warehouse.query(sql, { signal });
-      return Array.fromAsync(result.rows);
+      return await Array.fromAsync(result.rows);
     },
 
     async history() {

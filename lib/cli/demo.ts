@@ -111,7 +111,7 @@ async function play(home: string, screen: Screen, signal: AbortSignal): Promise<
 }
 
 async function freshFolder(keep: string | undefined): Promise<string> {
-  if (keep === undefined) return mkdtemp(join(tmpdir(), "sluice-demo-"));
+  if (keep === undefined) return await mkdtemp(join(tmpdir(), "sluice-demo-"));
   const folder = resolve(keep);
   await mkdir(folder, { recursive: true });
   if ((await readdir(folder)).length > 0) {

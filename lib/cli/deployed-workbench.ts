@@ -88,7 +88,7 @@ export async function deployedWorkbench(shell: Shell, { env, gcpProject }: Deplo
       // What emulators know of runs was deployed by nobody.
       if (endpoints.firestore !== undefined && endpoints.storage === undefined) return new Map();
       const { differingCode } = await import("./deployed-code.ts");
-      return differingCode({ root: shell.project, loaded: await authored(), objects, environment });
+      return await differingCode({ root: shell.project, loaded: await authored(), objects, environment });
     },
     publish: (topic, { data, attributes }) => bus.publishRaw(topic, data, attributes),
     put() {
@@ -96,18 +96,18 @@ export async function deployedWorkbench(shell: Shell, { env, gcpProject }: Deplo
         `objects of ${name} are uploaded with gcloud storage cp: the bucket tells of them by itself`,
       );
     },
-    query: async (sql, signal) => gcpQuery(await asked(), sql, signal),
+    query: async (sql, signal) => await gcpQuery(await asked(), sql, signal),
     tables: {
       slackMs: BIGQUERY_SLACK_MS,
-      changes: async (table) => (await asked()).changes(table),
-      endOf: async (jobId) => (await asked()).endOf(jobId),
+      changes: async (table) => await (await asked()).changes(table),
+      endOf: async (jobId) => await (await asked()).endOf(jobId),
     },
     switchSensor: (sensor, status) => switchSensor({ events, clock, random }, sensor, status),
     operations: {
-      cancel: async (run, reason) => (await operations()).cancel(run, reason),
-      pause: async (asset, reason) => (await operations()).pause(asset, reason),
-      resume: async (asset) => (await operations()).resume(asset),
-      replayDeadLetter: async (id) => (await operations()).replayDeadLetter(id),
+      cancel: async (run, reason) => await (await operations()).cancel(run, reason),
+      pause: async (asset, reason) => await (await operations()).pause(asset, reason),
+      resume: async (asset) => await (await operations()).resume(asset),
+      replayDeadLetter: async (id) => await (await operations()).replayDeadLetter(id),
     },
     // Its functions deliver what there is, whoever waits here.
     settle: async () => {},

@@ -52,11 +52,11 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
     return (reading ??= openSqliteEventStore({ file: existsSync(file) ? file : ":memory:" }));
   };
   const store: ReadableStore = {
-    get: async (kind, id) => (await readStore()).get(kind, id),
-    history: async (query) => (await readStore()).history(query),
-    runs: async (query) => (await readStore()).runs(query),
-    partitions: async (query) => (await readStore()).partitions(query),
-    sensors: async () => (await readStore()).sensors(),
+    get: async (kind, id) => await (await readStore()).get(kind, id),
+    history: async (query) => await (await readStore()).history(query),
+    runs: async (query) => await (await readStore()).runs(query),
+    partitions: async (query) => await (await readStore()).partitions(query),
+    sensors: async () => await (await readStore()).sensors(),
   };
 
   /** Several processes may share the history, so that this works beside one that has all the rest open. */
@@ -77,7 +77,7 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
     catalog: async () => catalogOf(await load()),
 
     async publish(topic, { data, attributes }) {
-      return (await working()).bus.publishRaw(topic, data, attributes);
+      return await (await working()).bus.publishRaw(topic, data, attributes);
     },
 
     async put(uri, body, signal) {
@@ -104,9 +104,9 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
       slackMs: 0,
       async changes(table) {
         const opened = await opening?.catch(() => undefined);
-        if (opened !== undefined) return opened.platform.warehouse.changes(table);
+        if (opened !== undefined) return await opened.platform.warehouse.changes(table);
         if (!existsSync(join(home, "warehouse.duckdb"))) return undefined;
-        return (await (looking ??= openWarehouse(home))).changes(table);
+        return await (await (looking ??= openWarehouse(home))).changes(table);
       },
     },
 
@@ -123,7 +123,7 @@ export function directWorkbench({ home, project, warn }: WorkbenchOptions): Work
       cancel: (run, reason) => withDesk((desk) => cancelRun(desk, run, reason)),
       pause: (asset, reason) => withDesk((desk) => pauseAsset(desk, asset, reason)),
       resume: (asset) => withDesk((desk) => resumeAsset(desk, asset)),
-      replayDeadLetter: async (id) => (await working()).runtime.operations.replayDeadLetter(id),
+      replayDeadLetter: async (id) => await (await working()).runtime.operations.replayDeadLetter(id),
     },
 
     async settle() {
@@ -148,7 +148,7 @@ async function openWarehouse(home: string): Promise<DuckdbWarehouse> {
   const clock = systemClock();
   const { resolveUri } = folderObjectStore({ root: join(home, "buckets"), clock });
   const file = join(home, "warehouse.duckdb");
-  return openDuckdbWarehouse({ file, resolveUri, clock }).catch((error: unknown) => explainLock(error, home));
+  return await openDuckdbWarehouse({ file, resolveUri, clock }).catch((error: unknown) => explainLock(error, home));
 }
 
 /** Stores what is streamed in under `gs://bucket/name`. */
@@ -160,7 +160,7 @@ export async function writeObject(
 ): ReturnType<FolderObjectStore["write"]> {
   const { parseObjectUri } = await import("../local/object-path.ts");
   const { bucket, name } = parseObjectUri(uri);
-  return objects.write(bucket, name, body, { signal });
+  return await objects.write(bucket, name, body, { signal });
 }
 
 /** One process at a time has the warehouse's file open. */

@@ -60,7 +60,7 @@ export function gcpSecrets({ project, endpoints }: GcpAddress): Secrets & { clos
     return secretManager({ projectId: project, clock: systemClock(), ...given("emulatorHost", endpoints.secrets) });
   };
   return {
-    access: async (name) => environmentSecret(env, name) ?? (await (opening ??= open())).access(name),
-    close: async () => (await opening)?.close(),
+    access: async (name) => await (environmentSecret(env, name) ?? (await (opening ??= open())).access(name)),
+    close: async () => await (await opening)?.close(),
   };
 }

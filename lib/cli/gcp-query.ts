@@ -53,7 +53,7 @@ export function gcpHomeWorkbench(options: WorkbenchOptions, { project, location 
     async query(sql, signal) {
       const address = { project, endpoints: endpointsOf() };
       await requireCredentials(address);
-      return gcpQuery(await gcpWarehouse({ ...address, location, maximumBytesBilled: MAX_BYTES }), sql, signal);
+      return await gcpQuery(await gcpWarehouse({ ...address, location, maximumBytesBilled: MAX_BYTES }), sql, signal);
     },
   };
 }

@@ -14,5 +14,5 @@ async function current(): Promise<{ runProgram(): Promise<number> }> {
   const { enableCompileCache } = await import("node:module");
   enableCompileCache();
   // Only what is loaded after that is cached.
-  return import("./program.ts");
+  return await import("./program.ts");
 }

@@ -27,7 +27,7 @@ export function ownWarehouse(warehouse: Warehouse, { datasets, project, jobPrefi
   return {
     async submit(id, spec, labels) {
       writtenBy(spec).forEach(check);
-      return warehouse.submit(own(id), located(spec, staging), labels);
+      return await warehouse.submit(own(id), located(spec, staging), labels);
     },
     dryRun: warehouse.dryRun,
     inspect: (id) => warehouse.inspect(own(id)),
@@ -41,7 +41,7 @@ export function ownWarehouse(warehouse: Warehouse, { datasets, project, jobPrefi
     },
     async drop(table) {
       check(table);
-      return warehouse.drop(table);
+      return await warehouse.drop(table);
     },
     list: warehouse.list,
   };
@@ -90,7 +90,7 @@ export function ownObjects(objects: ObjectStore, staging: OwnStaging | undefined
     },
     async delete(bucket, name, generation) {
       folder(bucket, name);
-      return objects.delete(...place(bucket, name), generation);
+      return await objects.delete(...place(bucket, name), generation);
     },
   };
 }

@@ -148,10 +148,10 @@ async function openBench(shell: Shell, command: unknown): Promise<Workbench> {
   const options = command instanceof Command ? command.optsWithGlobals<Partial<DeploymentAddress>>() : {};
   const { env: name, gcpProject } = options;
   if (name === undefined && gcpProject !== undefined) throw new UsageError("--gcp-project goes with --env");
-  if (name === undefined) return openWorkbench(shell);
+  if (name === undefined) return await openWorkbench(shell);
   // Loaded here, so that local work never reads a line of it.
   const { deployedWorkbench } = await import("./deployed-workbench.ts");
-  return deployedWorkbench(shell, { env: name, ...(gcpProject === undefined ? {} : { gcpProject }) });
+  return await deployedWorkbench(shell, { env: name, ...(gcpProject === undefined ? {} : { gcpProject }) });
 }
 
 function forEachCommand(command: Command, visit: (command: Command) => void): void {

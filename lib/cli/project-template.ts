@@ -72,7 +72,7 @@ async function packageJson(name: string, spec: string): Promise<string> {
 
 /** The package that runs now is packed again; the sources have to be compiled for that first. */
 async function ownTarball(): Promise<Tarball> {
-  if (extname(import.meta.filename) === ".js") return packPackage(ROOT);
+  if (extname(import.meta.filename) === ".js") return await packPackage(ROOT);
   const folder = join(ROOT, TARBALLS);
   const [name] = (await readdir(folder).catch(() => [])).filter((file) => file.endsWith(".tgz"));
   if (name !== undefined) return { name, bytes: await readFile(join(folder, name)) };

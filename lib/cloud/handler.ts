@@ -35,7 +35,7 @@ export interface Ready {
 export async function handle(request: IncomingRequest, ready: Ready): Promise<Answer> {
   const { log } = ready;
   if (request.method !== "POST") return { status: 405, text: "send a message by POST" };
-  return log.runIn(traceOf(request.headers), async () => {
+  return await log.runIn(traceOf(request.headers), async () => {
     try {
       return await deliver(request, ready);
     } catch (error) {

@@ -64,7 +64,7 @@ export function scriptsIn(folder: string): Scripts {
 
   /** The functions' own modules are no scripts; they come by their URLs. */
   async function later(name: string): Promise<unknown> {
-    return name.startsWith("./") ? required(name) : import(name);
+    return name.startsWith("./") ? required(name) : await import(name);
   }
 
   function load(file: string): unknown {

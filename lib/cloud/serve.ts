@@ -62,7 +62,7 @@ export function serving(folder: string): Served {
     const { method, path } = request;
     const made = await ready().catch(() => undefined);
     if (made === undefined) return { status: 500, text: "the function cannot start: see its log" };
-    return handle({ method, path, headers, body: request.body as unknown }, made);
+    return await handle({ method, path, headers, body: request.body as unknown }, made);
   }
 
   async function answer(request: Request, response: Response): Promise<void> {

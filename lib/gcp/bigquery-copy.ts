@@ -74,8 +74,8 @@ export async function planCopy(spec: CopySpec, tables: CopyTables, naming: Namin
     if (resource !== undefined && isView(resource))
       throw invalid(`${formatTable(table)}: a view holds no rows of its own; copy from and to tables`);
   return spec.destination.partition === undefined
-    ? planWhole(spec, source, found, { tables, naming, rowPolicies })
-    : planPartition(spec, source, found, { tables, naming, rowPolicies, partition: spec.destination.partition });
+    ? await planWhole(spec, source, found, { tables, naming, rowPolicies })
+    : await planPartition(spec, source, found, { tables, naming, rowPolicies, partition: spec.destination.partition });
 }
 
 interface World {
@@ -87,7 +87,7 @@ interface World {
 
 /** Whether the destination has policy tags or row policies, which WRITE_TRUNCATE may drop. */
 async function protection({ append }: CopySpec, found: TableResource, { rowPolicies }: World): Promise<RowPolicies> {
-  return append !== true && hasPolicyTags(found.schema?.fields) ? "some" : rowPolicies;
+  return append !== true && hasPolicyTags(found.schema?.fields) ? "some" : await rowPolicies;
 }
 
 /** A copy that is refused only because there may be row policies is refused with the way to see that there are none. */

@@ -81,7 +81,7 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
       if (there !== undefined)
         return noteOf(there.configuration.labels ?? {}).nonce === nonce ? "accepted" : "duplicate";
       if (asked.kind === "refusal") throw refused(error, `job ${id}`);
-      return insert(id, { kind: "refusal", reason: error.reason, message: error.message }, labels);
+      return await insert(id, { kind: "refusal", reason: error.reason, message: error.message }, labels);
     }
   }
 
@@ -93,7 +93,7 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
     if (noteOf(job.configuration.labels ?? {}).copies === true) return query.queryPlan?.at(-1)?.recordsWritten;
     switch (query.statementType) {
       case "SELECT":
-        return resultRows(id);
+        return await resultRows(id);
       case "SCRIPT": {
         const last = await lastSelect(id, job).catch((error: unknown) => {
           // Whoever may only run jobs may not list them: how many rows there are stays unknown, and the script has succeeded.
@@ -101,16 +101,16 @@ export function bigqueryJobs(options: JobsOptions): Jobs {
           throw error;
         });
         if (last === "unknown") return undefined;
-        return last === undefined ? 0 : resultRows(last);
+        return last === undefined ? 0 : await resultRows(last);
       }
       case "INSERT":
         return query.numDmlAffectedRows;
       case "UPDATE":
       case "DELETE":
       case "MERGE":
-        return rowsAfter(job.configuration.query?.destinationTable);
+        return await rowsAfter(job.configuration.query?.destinationTable);
       case "CREATE_TABLE_AS_SELECT":
-        return query.ddlOperationPerformed === "SKIP" ? 0 : rowsAfter(query.ddlTargetTable);
+        return query.ddlOperationPerformed === "SKIP" ? 0 : await rowsAfter(query.ddlTargetTable);
       default:
         return 0;
     }

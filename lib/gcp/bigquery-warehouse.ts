@@ -125,7 +125,7 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
       // Before anything is sent: an illegal name or label uses up no id.
       withNote(labels, { nonce: "" });
       for (const table of tablesOf(spec)) referenceOf(naming, table);
-      return jobs.insert(id, await asked(spec), labels);
+      return await jobs.insert(id, await asked(spec), labels);
     },
 
     async dryRun(spec) {
@@ -141,7 +141,7 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
 
     async inspect(id) {
       const job = await jobs.find(id);
-      return job === undefined ? undefined : jobs.statusOf(id, job);
+      return job === undefined ? undefined : await jobs.statusOf(id, job);
     },
 
     cancel: jobs.cancel,
@@ -153,7 +153,7 @@ export function bigqueryWarehouse(options: BigqueryWarehouseOptions): Warehouse 
         const job = await jobs.find(id, signal);
         if (job === undefined) throw new PermanentError(`there is no job ${id}`, { code: "not-found" });
         const left = deadline - clock.now();
-        if (job.status.state === "DONE" || left <= 0) return jobs.statusOf(id, job);
+        if (job.status.state === "DONE" || left <= 0) return await jobs.statusOf(id, job);
         await clock.sleep(Math.min(pause, left), signal);
       }
     },

@@ -64,7 +64,7 @@ export function firestoreEventStore(options: FirestoreEventStoreOptions): Firest
         const events = parts.flat().map(storedEvent).sort(byPosition);
         return (query.order === "oldest" ? events : events.reverse()).slice(0, rows);
       };
-      return fill(pageSize(limit), after, {
+      return await fill(pageSize(limit), after, {
         read,
         wanted: (event) => isAsked(event, query),
         cursor: ({ position }) => position,

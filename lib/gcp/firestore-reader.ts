@@ -52,8 +52,8 @@ export function firestoreReader(client: FirestoreClient, manifests: Manifests): 
       const snapshot = await reach((open) => placeOf(open, kind, id).get());
       return (await decodeAll(kind, [snapshot]))[0]?.value;
     },
-    all: async (kind) => decodeAll(kind, (await reach(({ db }) => db.collection(COLLECTIONS[kind]).get())).docs),
-    rows: async (kind, query) => decodeAll(kind, (await reach((open) => queryOf(open, query).get())).docs),
+    all: async (kind) => await decodeAll(kind, (await reach(({ db }) => db.collection(COLLECTIONS[kind]).get())).docs),
+    rows: async (kind, query) => await decodeAll(kind, (await reach((open) => queryOf(open, query).get())).docs),
     needsManifest: async (key) => {
       for (const kind of WITH_MANIFESTS) {
         const found = await reach(({ db }) =>

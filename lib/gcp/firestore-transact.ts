@@ -181,7 +181,7 @@ export function firestoreTransact(options: TransactOptions): Transact {
     const open = await client.open();
     const places = Object.values(refs).map(({ kind, id }) => placeOf(open, kind, id));
     const keys = places.map(({ path }) => path);
-    return lock(keys, () =>
+    return await lock(keys, () =>
       attempts<R, T>({
         open,
         refs,

@@ -17,7 +17,7 @@ export function lazily<T>(make: () => Promise<T>, end: (made: T) => Promise<unkn
     async open() {
       if (closing !== undefined) throw new Error("the client was closed");
       made ??= make();
-      return made;
+      return await made;
     },
     close: () => (closing ??= close()),
   };

@@ -63,7 +63,7 @@ export function pubsubBus(options: PubsubBusOptions): PubsubBus {
   };
 
   return {
-    publish: async (name, message) => send(name, bodyOf(dataOf(name, message), message)),
+    publish: async (name, message) => await send(name, bodyOf(dataOf(name, message), message)),
     publishRaw: (name, data, attributes) => send(name, bodyOf(data, { attributes })),
 
     async schedule(name, topic, message, at) {

@@ -50,7 +50,7 @@ export function secretManager(options: SecretManagerOptions): SecretManager {
         );
       }
       const known = cache.get(name);
-      if (known !== undefined && clock.now() < known.until) return known.value;
+      if (known !== undefined && clock.now() < known.until) return await known.value;
       const value = read(name);
       const entry = { value, until: clock.now() + cacheMs };
       cache.set(name, entry);
@@ -58,7 +58,7 @@ export function secretManager(options: SecretManagerOptions): SecretManager {
       value.catch(() => {
         if (cache.get(name) === entry) cache.delete(name);
       });
-      return value;
+      return await value;
     },
     async close() {
       cache.clear();

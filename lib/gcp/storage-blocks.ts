@@ -50,7 +50,7 @@ function grown(block: Buffer, filled: number, needed: number, size: number): Buf
 
 /** What `promise` gives, or the signal's reason as soon as it is aborted. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return promise;
+  if (signal === undefined) return await promise;
   if (signal.aborted) {
     // Nobody waits for it any more, so that nobody else would take its error.
     promise.catch(() => undefined);

@@ -120,7 +120,7 @@ export async function lookUp({ storage }: StorageClient, bucket: string, name: s
 
 export async function statObject(client: StorageClient, bucket: string, name: string): Promise<Found | undefined> {
   const purpose = { bucket, uri: `gs://${bucket}/${name}`, verb: "read" } as const;
-  return attempting(client.options, purpose, () => lookUp(client, bucket, name));
+  return await attempting(client.options, purpose, () => lookUp(client, bucket, name));
 }
 
 /** One page; `undefined` where there is no bucket. */
@@ -130,7 +130,7 @@ export async function listPage(
   query: Readonly<Record<string, string | undefined>>,
 ): Promise<{ readonly objects: readonly ObjectInfo[]; readonly next: string | undefined } | undefined> {
   const purpose = { bucket, uri: `gs://${bucket}/${query["prefix"] ?? ""}`, verb: "list" } as const;
-  return attempting(client.options, purpose, async () => {
+  return await attempting(client.options, purpose, async () => {
     const given = Object.fromEntries(Object.entries(query).filter(([, value]) => value !== undefined && value !== ""));
     try {
       const [body]: readonly unknown[] = await client.storage.bucket(bucket).request({
@@ -157,7 +157,7 @@ export async function deleteObject(
   generation: string,
 ): Promise<"deleted" | "changed" | "missing"> {
   const purpose = { bucket, uri: `gs://${bucket}/${name}`, verb: "delete" } as const;
-  return attempting<"deleted" | "changed" | "missing">(
+  return await attempting<"deleted" | "changed" | "missing">(
     client.options,
     purpose,
     async () => {

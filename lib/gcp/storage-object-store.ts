@@ -80,12 +80,12 @@ export function gcsObjectStore(settings: GcsObjectStoreOptions): ObjectStore {
     async write(bucket, name, body, { ifGeneration, signal } = {}) {
       signal?.throwIfAborted();
       checkObject(bucket, name);
-      return writeObject(await client(), { bucket, name, body, ifGeneration, signal, blockBytes });
+      return await writeObject(await client(), { bucket, name, body, ifGeneration, signal, blockBytes });
     },
 
     async delete(bucket, name, generation) {
       checkObject(bucket, name);
-      return deleteObject(await client(), bucket, name, generation);
+      return await deleteObject(await client(), bucket, name, generation);
     },
   };
 }

@@ -114,7 +114,7 @@ async function sendBlock(
   const broken = (reason: string) =>
     new RetryableError(`the upload of ${uri} broke off after ${start} bytes: ${reason}; write it again`);
 
-  return attempting<Found | undefined>(
+  return await attempting<Found | undefined>(
     client.options,
     purpose,
     async () => {

@@ -71,14 +71,14 @@ async function insert(writing: Writing, bytes: Buffer): Promise<Found> {
     bytes,
     Buffer.from(`\r\n--${boundary}--\r\n`),
   ]);
-  return attempting(
+  return await attempting(
     client.options,
     purpose,
     async ({ unclear }) => {
-      if (writing.match !== undefined || !unclear) return post(writing, body, boundary, writing.match);
+      if (writing.match !== undefined || !unclear) return await post(writing, body, boundary, writing.match);
       // Not to write it twice, another try over whatever is there stands on what that is now.
       const there = await lookUp(client, purpose.bucket, name);
-      return there?.token === token ? there : post(writing, body, boundary, there?.generation ?? "0");
+      return there?.token === token ? there : await post(writing, body, boundary, there?.generation ?? "0");
     },
     { ...(signal && { signal }), settle: (failure) => settle(writing, failure) },
   );

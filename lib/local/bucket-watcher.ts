@@ -112,18 +112,18 @@ export function watchBuckets(options: BucketWatcherOptions): BucketWatcher {
     if (stats.isDirectory()) {
       // Any file in it tells the prefix of the folder.
       const prefix = decodePath([...rest, "x"].join("/"))?.slice(0, -1);
-      return prefix === undefined ? refuse(path) : scan(bucket, prefix);
+      return prefix === undefined ? refuse(path) : await scan(bucket, prefix);
     }
     if (rest.length === 0) return;
     const name = decodePath(rest.join("/"));
-    return name === undefined || !stats.isFile() ? refuse(path) : settle(bucket, name);
+    return name === undefined || !stats.isFile() ? refuse(path) : await settle(bucket, name);
   }
 
   async function settle(bucket: string, name: string): Promise<void> {
     for (;;) {
       const seen = await store.look(bucket, name);
       if (seen === undefined) return;
-      if (seen.waitMs === 0) return report(seen.object);
+      if (seen.waitMs === 0) return await report(seen.object);
       await clock.sleep(Math.ceil(seen.waitMs), closing.signal);
     }
   }

@@ -79,7 +79,7 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
   }
 
   async function inspect(path: string): Promise<FileState | undefined> {
-    return (await isReal(dirname(path))) ? inspectFile(path) : undefined;
+    return (await isReal(dirname(path))) ? await inspectFile(path) : undefined;
   }
 
   async function finished(path: string): Promise<FileState | undefined> {
@@ -226,7 +226,7 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
 
     async delete(bucket, name, generation) {
       const path = pathOf(bucket, name);
-      return inTurn(path, () => remove(path, `gs://${bucket}/${name}`, bucketPath(root, bucket), generation));
+      return await inTurn(path, () => remove(path, `gs://${bucket}/${name}`, bucketPath(root, bucket), generation));
     },
   };
 }

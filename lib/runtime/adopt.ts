@@ -123,7 +123,7 @@ async function adoptSome(
       [slot.id, slot],
     ]),
   );
-  return events.transact(refs, (documents) => {
+  return await events.transact(refs, (documents) => {
     const decisions = each.map(({ partition, slot, names }) => {
       // Each name was asked for with the kind that its part of the state has.
       const state = { old: documents[names.old], own: documents[names.own], slot: documents[slot.id] } as AdoptState;

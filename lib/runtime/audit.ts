@@ -65,7 +65,7 @@ export async function audit(
 
 async function evaluate(execution: Execution, staged: Staged, check: InlineCheck): Promise<Verdict> {
   const { rule, name } = check;
-  if (rule.kind === "function") return evaluateFunction(execution, staged, { name, rule });
+  if (rule.kind === "function") return await evaluateFunction(execution, staged, { name, rule });
   if (rule.kind === "row-count") return rowCount(rule, await rowsIn(execution, staged, name));
   const { text, parameters } = queryOf(execution, staged, rule);
   const status = await runJob(execution, {

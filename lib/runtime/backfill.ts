@@ -145,7 +145,8 @@ async function step(services: Services, asset: AssetDefinition, id: string): Pro
   const backfill = await events.get("backfill", id);
   if (backfill === undefined || backfill.endedAt !== undefined) return;
   const again = backfill.updatedAt + settings.backfillMs;
-  if (backfill.revision > 1 && clock.now() < again) return wakeAt(services, asset.key, id, again, backfill.revision);
+  if (backfill.revision > 1 && clock.now() < again)
+    return await wakeAt(services, asset.key, id, again, backfill.revision);
 
   const range = rangeIfSame(services, asset, backfill);
   if (range === undefined) {
@@ -158,7 +159,7 @@ async function step(services: Services, asset: AssetDefinition, id: string): Pro
   );
   // Who changed it meanwhile has looked as well, or is about to.
   if (outcome.kind === "stale")
-    return wakeAt(services, asset.key, id, clock.now() + settings.backfillMs, seen.revision);
+    return await wakeAt(services, asset.key, id, clock.now() + settings.backfillMs, seen.revision);
   for (const partition of outcome.ask) {
     await bus.publish(topicOf(asset.key), { data: backfillRequest(backfill, partition) });
   }

@@ -101,7 +101,7 @@ async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promi
   const there = await listInterval(work, window);
   const isHandled = (object: InputObject): boolean => handled.some((input) => sameObject(input, object));
   if (partition.seal === undefined && !there.every(isHandled)) {
-    return keep(
+    return await keep(
       work,
       partition,
       there.filter((object) => !isHandled(object)),
@@ -120,7 +120,7 @@ async function cleanInterval(work: CleanUp, partition: PartitionDocument): Promi
     return;
   }
   const sealed = await sealInterval(work, partition);
-  if (sealed.kind === "kept") return keep(work, partition, there, sealed.reason);
+  if (sealed.kind === "kept") return await keep(work, partition, there, sealed.reason);
   for (const object of there.filter(isHandled)) await deleteObject(work, partition, object);
   await dropRaw(work, partition, window);
   const { events, clock } = execution.services;

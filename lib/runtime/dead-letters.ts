@@ -17,7 +17,7 @@ export async function receiveDeadLetter(
 ): Promise<void> {
   const now = services.clock.now();
   const message = readRaw(incoming, now);
-  if (message !== undefined) return recordDeadLetter(services, message, prefix);
+  if (message !== undefined) return await recordDeadLetter(services, message, prefix);
   const reason = "the body is no Pub/Sub message, and so no dead letter";
   const id = `refused-${DEAD_LETTERS}-${now}`;
   const refused = { type: "message.refused", topic: DEAD_LETTERS, messageId: "", reason } as const;

@@ -100,8 +100,8 @@ export async function execute(
       : await events.transact(runRefs(identity), decide);
   if (outcome.kind === "paused") throw new Refused(outcome.reason);
   if (outcome.kind === "duplicate" && outcome.cancel === true) services.canceling.get(identity.id)?.();
-  if (outcome.kind === "ended") return announce(services, identity, outcome.run);
-  if (outcome.kind === "moved") return passOn(services, identity, outcome.to, outcome.request);
+  if (outcome.kind === "ended") return await announce(services, identity, outcome.run);
+  if (outcome.kind === "moved") return await passOn(services, identity, outcome.to, outcome.request);
   if (outcome.kind !== "claimed") return;
 
   const { run, partition, token } = outcome;
@@ -138,7 +138,7 @@ export async function execute(
   const begin = async (): Promise<Ending> => {
     if (run.cancel !== undefined) throw new Canceled(identity.id);
     await seat?.take();
-    return work(claimed);
+    return await work(claimed);
   };
   const isCanceled = (error: unknown): boolean => error instanceof Canceled || canceled;
   try {
@@ -286,7 +286,7 @@ async function finishAll(
   const { token } = partition;
   const jobs = new Set<string>();
   const execution = { services, identity, request, run, partition, token, signal: services.stopping, jobs };
-  return finishVersions(execution, finish);
+  return await finishVersions(execution, finish);
 }
 
 interface Held {

@@ -13,7 +13,7 @@ export function followRenames<E extends Pick<EventStore, "get">>(events: E): E {
     const [name = "", ...rest] = id.split("|");
     const mark = found ?? (await events.get("pause", name));
     const to = mark !== undefined && "movedTo" in mark ? mark.movedTo : undefined;
-    return to === undefined ? found : get(kind, [to, ...rest].join("|"));
+    return to === undefined ? found : await get(kind, [to, ...rest].join("|"));
   };
   return { ...events, get };
 }

@@ -65,7 +65,7 @@ export interface Material {
 export async function materialize(plan: Plan, material: Material): Promise<Materialized> {
   const { execution, asset } = plan;
   const { staging, receipt } = material;
-  return logged(execution, async (log) => {
+  return await logged(execution, async (log) => {
     const told: Told = { metadata: {} };
     const { metadata } = told;
     const call = async (checkpoint: Checkpoint): Promise<unknown> => {
@@ -74,7 +74,7 @@ export async function materialize(plan: Plan, material: Material): Promise<Mater
         material.before?.dataVersion === undefined
           ? undefined
           : await shownVersion(execution.services, plan, material.definition);
-      return callCode(plan, material, { log, told, checkpoint, isShown: (version) => version === shown });
+      return await callCode(plan, material, { log, told, checkpoint, isShown: (version) => version === shown });
     };
     if (isRowsAsset(asset) && staging !== undefined) {
       const work = {

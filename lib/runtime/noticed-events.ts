@@ -50,7 +50,7 @@ export function noticedEvents(store: EventStore, { clock, definitions, notices }
     transact: (refs, decide) => store.transact(refs, (read) => withDeadlines(decide(read))),
     async append(events) {
       const writes = noticesIn(events);
-      if (writes.length === 0) return store.append(events);
+      if (writes.length === 0) return await store.append(events);
       await store.transact({}, () => ({ result: undefined, writes, events }));
     },
   };

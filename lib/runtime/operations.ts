@@ -67,13 +67,13 @@ export type Desk = Pick<Services, "events" | "clock" | "random" | "definitions">
 export async function cancelRun(desk: Omit<Desk, "random">, runId: string, reason?: string): Promise<CancelAnswer> {
   const { events, clock } = desk;
   const run = await events.get("run", runId);
-  if (run === undefined) return cancelRequest(desk, runId, reason);
+  if (run === undefined) return await cancelRequest(desk, runId, reason);
   const identity: RunIdentity = { id: run.id, kind: run.kind, name: presentName(desk, run), partition: run.partition };
   // An older deployment may be at work on it under the name that the asset had.
   const wish = { identity, now: clock.now(), reason };
   return run.name === identity.name
-    ? events.transact(cancelRefs(identity), (state) => requestCancel(state, wish))
-    : events.transact(renamedCancelRefs(identity, run.name), (state) => requestCancel(state, wish));
+    ? await events.transact(cancelRefs(identity), (state) => requestCancel(state, wish))
+    : await events.transact(renamedCancelRefs(identity, run.name), (state) => requestCancel(state, wish));
 }
 
 /** A request that waits has no run yet; that it waits is in the history. */
@@ -93,17 +93,17 @@ async function cancelRequest(
   if (outcome.kind === "canceled") return outcome;
   // It may have begun a moment ago.
   const begun = (await events.get("run", runId)) !== undefined;
-  return begun ? cancelRun(desk, runId, reason) : { kind: "folded", asset: name, partition };
+  return begun ? await cancelRun(desk, runId, reason) : { kind: "folded", asset: name, partition };
 }
 
 export async function pauseAsset({ events, clock, random }: Desk, asset: string, reason?: string): Promise<boolean> {
   const id = random.id();
-  return events.transact(pauseRefs(asset), (state) => pause(state, { asset, reason, now: clock.now(), id }));
+  return await events.transact(pauseRefs(asset), (state) => pause(state, { asset, reason, now: clock.now(), id }));
 }
 
 export async function resumeAsset({ events, clock, random }: Desk, asset: string): Promise<boolean> {
   const id = random.id();
-  return events.transact(pauseRefs(asset), (state) => resume(state, { asset, now: clock.now(), id }));
+  return await events.transact(pauseRefs(asset), (state) => resume(state, { asset, now: clock.now(), id }));
 }
 
 /** How many partitions are looked at in one go. */
@@ -124,7 +124,7 @@ export async function sendWaiting(services: Services, { resume: left }: DueDocum
   if (pause?.movedTo !== undefined) return;
   // Still due, for when they are there.
   if (asset !== undefined && !(await adoptFor(services, asset)))
-    return events.transact({ due: refs.due }, (state) => notYet(state, { left, now: clock.now() }));
+    return await events.transact({ due: refs.due }, (state) => notYet(state, { left, now: clock.now() }));
   const paused = pause !== undefined;
   const page = paused
     ? { items: [] }

@@ -95,7 +95,7 @@ export function seatIn(
     async renew() {
       if (number === undefined) return true;
       const own = wish(number, clock.now() + settings.leaseMs);
-      return events.transact({ slot: slotOfPool(pool, number) }, (state) => renewSlot(state, own));
+      return await events.transact({ slot: slotOfPool(pool, number) }, (state) => renewSlot(state, own));
     },
 
     async leave(keepUntil) {

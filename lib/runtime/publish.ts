@@ -158,7 +158,7 @@ export async function settle(execution: Execution, intent: Intent): Promise<RunD
     if (slot?.intent?.sequence !== intent.sequence) return undefined;
     const owner = await events.get("partition", partitionRef(intent.name, intent.partition).id);
     const executing = services.holdLeases() && services.executing.has(intent.runId) && intent.runId !== identity.id;
-    if (!executing && maySettle(intent, owner, clock.now())) return settleDead(execution, intent);
+    if (!executing && maySettle(intent, owner, clock.now())) return await settleDead(execution, intent);
     await clock.sleep(LOOK_MS, signal);
   }
   throw new Park(

@@ -46,9 +46,9 @@ import { undoAsset, undoJob } from "./undo.ts";
 const wakeSchema = z.strictObject({ wake: z.string().regex(/^[0-9a-f]{16}$/) });
 
 export async function receive(services: Services, consumer: Consumer, incoming: Incoming): Promise<void> {
-  if (consumer.kind === "dead-letter") return receiveDeadLetter(services, incoming, consumer.prefix);
+  if (consumer.kind === "dead-letter") return await receiveDeadLetter(services, incoming, consumer.prefix);
   const envelope = readEnvelope(incoming, services.clock.now());
-  if (envelope.kind === "refused") return refuse(services, consumer, envelope.messageId, envelope.reason);
+  if (envelope.kind === "refused") return await refuse(services, consumer, envelope.messageId, envelope.reason);
   const { delivery } = envelope;
   try {
     await dispatch(services, consumer, delivery);
@@ -80,38 +80,38 @@ async function dispatch(services: Services, consumer: Receiver, delivery: Delive
   const wake = wakeOf(delivery);
   switch (consumer.kind) {
     case "bucket":
-      return routeNotification(services, consumer.bucket, delivery, (reason) => {
+      return await routeNotification(services, consumer.bucket, delivery, (reason) => {
         throw new Refused(reason);
       });
     case "automation": {
       const asset = definitions.assets.get(consumer.key);
       if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
       await adoptFor(services, asset);
-      return followUpstream(services, asset, withPresentKey(definitions.assets, delivery), (reason) => {
+      return await followUpstream(services, asset, withPresentKey(definitions.assets, delivery), (reason) => {
         throw new Refused(reason);
       });
     }
     case "asset": {
       const asset = definitions.assets.get(consumer.key);
       if (asset === undefined) throw new Refused(`the asset ${consumer.key} is not defined any more`);
-      if (wake !== undefined) return wakeUp(services, consumer, wake);
+      if (wake !== undefined) return await wakeUp(services, consumer, wake);
       const backfill = backfillIn(delivery);
       if (backfill !== undefined) {
         if (!(await adoptFor(services, asset))) return; // still due: it is woken again
-        return receiveBackfill(services, asset, backfill, (reason) => {
+        return await receiveBackfill(services, asset, backfill, (reason) => {
           throw new Refused(reason);
         });
       }
       const request = await assetRequest(services, asset, delivery);
       refuseConfig(asset, request, asset.key);
       const identity = identify("asset", asset.key, request, originOf(asset));
-      if (!(await adoptFor(services, asset))) return askLater(services, identity, request, delivery);
-      return runAssetAs(services, identity, request, asset, delivery.sentAt);
+      if (!(await adoptFor(services, asset))) return await askLater(services, identity, request, delivery);
+      return await runAssetAs(services, identity, request, asset, delivery.sentAt);
     }
     case "job": {
       const job = definitions.jobs.get(consumer.name);
       if (job === undefined) throw new Refused(`the job ${consumer.name} is not defined any more`);
-      if (wake !== undefined) return wakeUp(services, consumer, wake);
+      if (wake !== undefined) return await wakeUp(services, consumer, wake);
       const body = parseBody(delivery);
       if (body.partition !== undefined)
         throw new Refused(`the job ${job.name} has no partitions: leave the partition out`);
@@ -121,18 +121,18 @@ async function dispatch(services: Services, consumer: Receiver, delivery: Delive
       if (refusal !== undefined) throw new Refused(`${job.name}: ${refusal}`);
       const identity = identify("job", job.name, request);
       if (!(await adoptFor(services, ...assetsOf(definitions, job))))
-        return askLater(services, identity, request, delivery);
-      return runJobAs(services, identity, request, job);
+        return await askLater(services, identity, request, delivery);
+      return await runJobAs(services, identity, request, job);
     }
     case "sensor": {
       const sensor = definitions.sensors.get(consumer.name);
       if (sensor === undefined) throw new Refused(`the sensor ${consumer.name} is not defined any more`);
-      if (wake !== undefined) return wakeUp(services, consumer, wake);
+      if (wake !== undefined) return await wakeUp(services, consumer, wake);
       if (!(await isSensorRunning(services, sensor))) return;
       const request = sensorRequest(sensor, withPresentKey(definitions.assets, delivery));
       if (request.kind === "refused") throw new Refused(request.reason);
       const identity = identify("sensor", sensor.name, request.request);
-      return execute(services, identity, request.request, {}, (execution) => runSensor(execution, sensor));
+      return await execute(services, identity, request.request, {}, (execution) => runSensor(execution, sensor));
     }
   }
 }

@@ -24,7 +24,7 @@ export async function removeVersions(
 ): Promise<readonly StoredVersion[]> {
   const { identity, signal } = execution;
   const columns = asset.schema === undefined ? [] : rowCodec(asset.schema).columns;
-  return logged(
+  return await logged(
     execution,
     async (log) => {
       const stores = new Map<StoreManager, Promise<RowStore>>();

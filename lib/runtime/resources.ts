@@ -170,7 +170,7 @@ function bigqueryClient(
       };
     },
     // What is refused here, and there, comes by the promise.
-    dryRun: async (statement: SqlTemplate) => warehouse.dryRun(specOf(statement)),
+    dryRun: async (statement: SqlTemplate) => await warehouse.dryRun(specOf(statement)),
   };
 }
 
@@ -241,7 +241,7 @@ async function customClient(options: ClientOptions, { create, needs }: ResourceD
     signal: execution.signal,
     log: log.log,
     secret: async (name) => {
-      if (needs.some((need) => need.kind === "secret" && need.name === name)) return secretOf(options, name);
+      if (needs.some((need) => need.kind === "secret" && need.name === name)) return await secretOf(options, name);
       throw new PermanentError(
         `the secret ${name} is not declared: add ...secret("${name}").needs to the resource's needs`,
         {

@@ -58,9 +58,9 @@ function customStore(manager: CustomIoManager, clients: unknown): RowStore {
         return row !== undefined && series.write(row) ? series : undefined;
       };
       await pourRows(produced, { series: [series], accept, signal });
-      return result;
+      return await result;
     },
     read: (context, handles) => manager.read(context, handles, clients),
-    remove: async (context, handle) => manager.remove?.(context, handle, clients),
+    remove: async (context, handle) => await manager.remove?.(context, handle, clients),
   };
 }

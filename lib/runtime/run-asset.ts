@@ -48,7 +48,7 @@ import { definitionHash, definitionOf, shownVersion } from "./versions.ts";
 
 export async function runAsset(execution: Execution, asset: AssetDefinition): Promise<Ending> {
   const { identity, services, partition } = execution;
-  if (asset.external === true) return runSource(execution, asset);
+  if (asset.external === true) return await runSource(execution, asset);
   if (partition.finish?.staging !== undefined) {
     const { finish } = partition;
     await finishCommit(services, finish);
@@ -122,7 +122,7 @@ async function run(execution: Execution, asset: AssetDefinition): Promise<Ending
     order: partitionOrder(asset.partitions, identity.partition),
     config: configOf(asset, execution),
   };
-  if (asset.target === undefined) return materializeUnmanaged(plan);
+  if (asset.target === undefined) return await materializeUnmanaged(plan);
   for (let round = 1; round <= services.settings.maxRestarts; round++) {
     const ending = await materializeOnce(plan, asset.target);
     if (ending !== "inputs-changed") return ending;
@@ -147,7 +147,7 @@ async function materializeOnce(given: Plan, target: Target): Promise<Ending | "i
   if (slot?.intent !== undefined) {
     const settled = await settle(execution, slot.intent);
     if (settled?.id === identity.id) return { kind: "ended", run: settled };
-    return materializeOnce(given, target);
+    return await materializeOnce(given, target);
   }
   const adopted = await findAdopted(given);
   const plan = adopted === undefined ? given : { ...given, adopted, upstreams: adopted.upstreams };
@@ -156,7 +156,7 @@ async function materializeOnce(given: Plan, target: Target): Promise<Ending | "i
   const newer = accumulates(target) ? undefined : supersededBy(slot, plan.order);
   const back = newer !== undefined && request.rollback === true;
   const kept = back ? await keptVersion(execution, before?.head) : undefined;
-  if (kept !== undefined) return materializeKept(plan, { target, placed, destination, kept });
+  if (kept !== undefined) return await materializeKept(plan, { target, placed, destination, kept });
   const inputs = asset.source === undefined ? [] : await lookAtInputs(execution, asset.source, before?.head);
   if (newer !== undefined && !back) throw new EndRun("superseded", `the table already shows ${newer}`, inputs);
 
@@ -330,5 +330,5 @@ async function stageAndPublish(plan: Plan, stage: Stage): Promise<RunDocument | 
   };
   const { staged } = result;
   const parts = { ...(raw === undefined ? {} : { raw }), ...(staged === undefined ? {} : { staged }) };
-  return publish(execution, { ...wish, ...parts }, { target, statement });
+  return await publish(execution, { ...wish, ...parts }, { target, statement });
 }

@@ -8,7 +8,7 @@ import { logged } from "./run-log.ts";
 
 export async function runJob(execution: Execution, job: JobDefinition): Promise<Ending> {
   const { identity, request, signal } = execution;
-  return logged(execution, async (log) => {
+  return await logged(execution, async (log) => {
     const resources = await clientsOf({
       execution,
       resources: job.resources,

@@ -204,7 +204,7 @@ async function findReceipts({
 async function makeRows({ folder, fingerprint, plan, wanted, heads }: Work): Promise<readonly MultiReceipt[]> {
   const { execution, partition, upstreams } = plan;
   const { services, identity, token } = execution;
-  return logged(execution, async (log) => {
+  return await logged(execution, async (log) => {
     const told: Told = { metadata: {} };
     const definitions = wanted.map((output) => definitionHash(output.asset, definitionOf(output)));
     const shown = await Promise.all(

@@ -66,7 +66,7 @@ export async function runSensor(execution: Execution, sensor: SensorDefinition):
   const { services, identity, run, request, signal } = execution;
   const cursorId = `sensor ${sensor.name}`;
   const cursor = (await services.events.get("cursor", cursorId))?.value;
-  return logged(execution, async (log) => {
+  return await logged(execution, async (log) => {
     const resources = await clientsOf({
       execution,
       resources: sensor.resources,

@@ -101,7 +101,7 @@ async function observe(
   previous: string | undefined,
 ): Promise<Observation> {
   const { identity, request, signal } = execution;
-  return logged(execution, async (log) => {
+  return await logged(execution, async (log) => {
     const { resources, needs } = asset;
     const clients = await clientsOf({
       execution,
@@ -160,7 +160,7 @@ async function check(
   }
   const partition = asset.partitions === undefined ? undefined : parsePartition(asset.partitions, identity.partition);
   const staged = { asset, table, info, partition, fingerprint, tableOf: tablesOf(execution, asset, table) };
-  return audit(execution, staged, checks);
+  return await audit(execution, staged, checks);
 }
 
 /**

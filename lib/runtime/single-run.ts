@@ -35,7 +35,7 @@ export async function singleRunOf(execution: Execution, asset: AssetDefinition):
   const backfill = await services.events.get("backfill", id);
   if (backfill?.singleRun !== true) return undefined;
   if (presentKey(services.definitions().assets, backfill.asset) !== asset.key) return undefined;
-  return backfill.from === identity.partition ? makes(asset, backfill) : made(execution, asset, backfill);
+  return backfill.from === identity.partition ? makes(asset, backfill) : await made(execution, asset, backfill);
 }
 
 function makes({ key, partitions }: AssetDefinition, { from, to, total }: BackfillDocument): SingleRun {

@@ -32,7 +32,7 @@ export async function readUpstreams(
 ): Promise<readonly UpstreamFact[]> {
   if (asset.deps.length === 0) return [];
   const own = await reader.events.get("partition", partitionRef(asset.key, partition).id);
-  return upstreamFacts(reader, asset, partition, own);
+  return await upstreamFacts(reader, asset, partition, own);
 }
 
 async function upstreamFacts(

@@ -154,7 +154,7 @@ test("two upstreams that commit at once start their common downstream, which end
       for (const release of waiting) release();
       waiting = [];
     }
-    return promise;
+    return await promise;
   };
   const upstreams = ["left", "right"].map((name) => asset({ key: `chain/${name}`, materialize: together }));
   let ran = 0;

@@ -31,7 +31,7 @@ after(() => duck.close());
 const successors = {
   "its deadline alone": async () => undefined,
   "the same message again": async (_platform: LocalPlatform, _day: string, redeliver: () => Promise<void>) =>
-    redeliver(),
+    await redeliver(),
   "a correction": async (platform: LocalPlatform, day: string) => {
     await platform.put(uriOf(day), await fileOf(duck, day, 2, 25));
   },

@@ -67,7 +67,7 @@ describe("the demo's files", () => {
 describe("the demo's verification", () => {
   /** Tables as a faultless platform would hold them, after `tampering`. */
   async function off(drops: Drops, tampering: string): Promise<string[]> {
-    return withDuckdb(async (connection) => {
+    return await withDuckdb(async (connection) => {
       const files = DAYS.map((day) => `'${day === CORRECTED ? drops.corrected : drops.flights(day)}'`).join(", ");
       await connection.run("CREATE SCHEMA transport");
       await connection.run(`CREATE TABLE transport.flights AS SELECT * FROM read_parquet([${files}])`);
@@ -155,7 +155,7 @@ describe("the demo's screen", () => {
     const stream = new PassThrough();
     draw(openScreen(stream, false));
     stream.end();
-    return text(stream);
+    return await text(stream);
   }
 
   it("writes plain lines where there is no terminal", async () => {

@@ -107,7 +107,10 @@ for (const [name, rule] of Object.entries(rules)) {
       const watching = reader(platform);
       const day = "2024-05-01";
       const put = async (part: number, version = 1) =>
-        platform.put(`gs://drops/days/${day}/part-${part}.parquet`, await fileOf(duck, day, version, 10 + part, part));
+        await platform.put(
+          `gs://drops/days/${day}/part-${part}.parquet`,
+          await fileOf(duck, day, version, 10 + part, part),
+        );
       const lines = (versions: readonly number[]) =>
         versions.map((version, part) => line(day, version, 10 + part, part));
       const loading = held.hold(/^load-/);

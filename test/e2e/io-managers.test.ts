@@ -54,7 +54,7 @@ async function run(platform: LocalPlatform, key: string, request: object = {}): 
   return last?.status === "succeeded" ? "succeeded" : `${last?.status ?? "none"}: ${last?.reason ?? ""}`;
 }
 const filesIn = async (platform: LocalPlatform, bucket: string): Promise<readonly string[]> =>
-  Array.fromAsync(platform.objects.list(bucket), ({ name }) => name);
+  await Array.fromAsync(platform.objects.list(bucket), ({ name }) => name);
 const schema = z.object({ n: z.int() });
 const rows = (count: number, from = 0) => Array.from({ length: count }, (_, i) => ({ n: from + i }));
 
@@ -166,7 +166,7 @@ test("what a manager throws is retried like any other failure, whether it stores
           yield row;
         }
       }
-      return jsonLines.write(context, some(), clients);
+      return await jsonLines.write(context, some(), clients);
     },
     async *read(context, handles, clients) {
       yield* jsonLines.read(context, handles, clients);

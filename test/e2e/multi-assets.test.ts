@@ -346,7 +346,7 @@ test("what one upstream makes due is asked of the job at once, and says which ve
   await assertBoth(platform, 1);
   assert.deepEqual(calls, ["people,places"]);
   const heads = async (): Promise<readonly unknown[]> =>
-    Promise.all(
+    await Promise.all(
       ["people", "places"].map(
         async (name) => (await platform.events.get("partition", `site/${name}|`))?.head?.upstreams?.["site/source|"],
       ),

@@ -48,7 +48,7 @@ test("every kind of asset is made once for each version", async () => {
   await using platform = await localPlatform({ exports });
   const ask = async (body: object = {}): Promise<readonly string[]> => {
     for (const key of keys) await platform.publish(`asset.${key.replace("/", ".")}`, body);
-    return outcomes(platform);
+    return await outcomes(platform);
   };
   const all = (outcome: string): readonly string[] => keys.map(() => outcome);
   version = undefined;

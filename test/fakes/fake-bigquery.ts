@@ -91,7 +91,7 @@ export async function startFakeBigquery(options: FakeBigqueryOptions): Promise<F
 
   const jobs = jobsOf(world, {
     async gate(job, state) {
-      if (state === "PENDING") return held;
+      if (state === "PENDING") return await held;
       for (const { match, until } of kept) if (match(job.id)) await until;
     },
     failure(job) {

@@ -84,7 +84,7 @@ export async function startFakeGcs(options: FakeGcsOptions = {}): Promise<FakeGc
       return generation === undefined || object?.generation === generation ? object?.path : undefined;
     },
     put: async (bucket, name, content, attributes = {}) =>
-      store.commit(await toFile(store, content), { bucket, name, attributes, preconditions: {}, expected: {} }),
+      await store.commit(await toFile(store, content), { bucket, name, attributes, preconditions: {}, expected: {} }),
     killSessions: sessions.kill,
     openSessions: sessions.open,
     settled: notifications.settled,

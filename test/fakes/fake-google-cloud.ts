@@ -135,14 +135,14 @@ export async function startGoogleCloud(options: GoogleCloudOptions): Promise<Goo
   const published = new Map<string, unknown[]>();
   let live: LiveCloud | undefined;
   const bridge: Bridge = {
-    changed: async (kind, name, value) => live?.changed(kind, name, value),
-    request: async (target) => live?.request(target),
+    changed: async (kind, name, value) => await live?.changed(kind, name, value),
+    request: async (target) => await live?.request(target),
     announce: (bucket, topic) => announce(state, gcs, bucket, topic),
     unannounce: (topic) => unannounce(state, gcs, topic),
     async publish(topic, messages) {
       const before = published.get(topic) ?? [];
       published.set(topic, [...before, ...messages]);
-      return live?.publish(topic, messages) ?? messages.map((_, index) => String(before.length + index + 1));
+      return await (live?.publish(topic, messages) ?? messages.map((_, index) => String(before.length + index + 1)));
     },
   };
   const world: World = {

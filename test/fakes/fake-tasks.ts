@@ -115,7 +115,7 @@ export async function startFakeTasks({ clock, queues }: FakeTasksOptions): Promi
       }
       const parent = /^\/v2\/(projects\/[^/]+\/locations\/[^/]+\/queues\/[^/]+)\/tasks$/.exec(call.path)?.[1];
       if (call.method !== "POST" || parent === undefined) throw new RpcError("NOT_FOUND", "Not Found");
-      return create(call, decodeURIComponent(parent));
+      return await create(call, decodeURIComponent(parent));
     }),
   );
 

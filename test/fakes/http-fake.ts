@@ -131,16 +131,16 @@ export async function startHttpFake(
     if (fault?.fault === "reset-before") return void request.socket.resetAndDestroy();
     if (fault?.fault === "slow") await sleep(fault.ms ?? 1000, undefined, { ref: false });
     const failure = typeof fault?.fault === "number" ? faultReply(fault.fault, fault.reason) : undefined;
-    if (failure !== undefined && fault?.after === undefined) return send(response, request, failure);
+    if (failure !== undefined && fault?.after === undefined) return await send(response, request, failure);
     const reply = await replyTo(call);
     if (fault?.fault === "reset-after") {
       discard(reply);
       return void request.socket.resetAndDestroy();
     }
     if (failure === undefined)
-      return send(response, request, reply, fault?.fault === "cut" ? (fault.bytes ?? 0) : undefined);
+      return await send(response, request, reply, fault?.fault === "cut" ? (fault.bytes ?? 0) : undefined);
     discard(reply);
-    return send(response, request, failure);
+    return await send(response, request, failure);
   }
 
   const server = createServer((request, response) => {

@@ -66,7 +66,7 @@ await withEmulator("firestore", (emulator) => {
         reached.resolve();
         await goOn.promise;
       }
-      return make();
+      return await make();
     };
     return { each, reached: reached.promise, goOn: () => goOn.resolve() };
   }
@@ -196,7 +196,7 @@ await withEmulator("firestore", (emulator) => {
     const clock = { now: () => now, sleep: async (ms: number) => void (now += ms) };
     const slow = open(async (method, make) => {
       if (method === "commit") await increment(quick, "hot");
-      return make();
+      return await make();
     }, clock);
     await assert.rejects(
       increment(slow, "hot"),

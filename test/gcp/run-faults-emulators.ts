@@ -146,7 +146,7 @@ const HOP_BY_HOP: readonly string[] = [
 
 /** A server that hands every call on to `host` as it is. */
 export async function passingOn(host: string): Promise<HttpFake> {
-  return startHttpFake(async (call) => {
+  return await startHttpFake(async (call) => {
     const sent = Object.entries(call.headers).flatMap(([name, value]) =>
       HOP_BY_HOP.includes(name) || typeof value !== "string" ? [] : [[name, value] as const],
     );

@@ -75,7 +75,7 @@ function failing<P extends EventStore | MessageBus>(service: Service, port: P, i
     ([name, method]: [string, (...args: readonly unknown[]) => Promise<unknown>]) => {
       const call = async (...args: readonly unknown[]): Promise<unknown> => {
         const fault = injector.meet(service, name);
-        if (fault === undefined) return method(...args);
+        if (fault === undefined) return await method(...args);
         if (isLate(fault)) await method(...args);
         throw new RetryableError(`a fault on demand at ${name}`);
       };

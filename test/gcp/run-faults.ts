@@ -169,7 +169,7 @@ export async function faultWorld(open: (options: BackboneOptions) => Promise<Bac
     await warehouse.submit(id, { kind: "query", sql }, {});
     const status = await warehouse.wait(id, { timeoutMs: 600_000 });
     assert.equal(status.state, "succeeded", status.error?.message);
-    return Array.fromAsync(warehouse.rows(id));
+    return await Array.fromAsync(warehouse.rows(id));
   }
 
   async function namesIn(dataset: string, prefix: string): Promise<readonly string[]> {

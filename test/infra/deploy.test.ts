@@ -53,7 +53,7 @@ function start(
 }
 
 async function play(at: Scene, more: Partial<DeployOptions> = {}): Promise<DeployResult> {
-  return at.clock.runUntil(start(at, more).run);
+  return await at.clock.runUntil(start(at, more).run);
 }
 
 const stateOf = ({ cloud }: Scene): State => parseState(cloud.object.text, "state");

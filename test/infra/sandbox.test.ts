@@ -110,7 +110,14 @@ async function clientsFor(definitions: Definitions): Promise<Clients> {
   const log = { log: () => undefined, redact: () => undefined, disposeAtEnd: () => undefined } as never; // told and forgotten
   const { resources, needs } = made;
   const staging = { table: { dataset: "own", table: "staging" }, fingerprint: "f", inputs: [] };
-  return clientsOf({ execution, resources, needs, log, staging, tableOf: tablesOf(execution, made, staging.table) });
+  return await clientsOf({
+    execution,
+    resources,
+    needs,
+    log,
+    staging,
+    tableOf: tablesOf(execution, made, staging.table),
+  });
 }
 
 /** The code of the refusal, or `undefined` for what was let through, whatever became of it there. */
@@ -143,21 +150,25 @@ async function locally(clients: Clients, access: Access): Promise<string | undef
   switch (access.kind) {
     case "read": {
       const readers = [...named<ReadableObjects>("read"), ...named<WritableObjects>("write")];
-      return first(readers.map((client) => async () => drain(client.read(access.name))));
+      return await first(readers.map((client) => async () => await drain(client.read(access.name))));
     }
     case "load":
       // What is let through fails as soon as it would be a job: of which there is none here.
-      return refusalOf(async () => {
+      return await refusalOf(async () => {
         await engine.load({ format: "CSV", uris: [`gs://drops/${access.name}`] });
       });
     case "write":
-      return first(named<WritableObjects>("write").map((client) => async () => client.write(access.name, [])));
+      return await first(
+        named<WritableObjects>("write").map((client) => async () => await client.write(access.name, [])),
+      );
     case "delete":
-      return first(named<WritableObjects>("write").map((client) => async () => client.delete(access.name, "1")));
+      return await first(
+        named<WritableObjects>("write").map((client) => async () => await client.delete(access.name, "1")),
+      );
     case "query":
-      return refusalOf(async () => engine.dryRun(statementOn(access)));
+      return await refusalOf(async () => await engine.dryRun(statementOn(access)));
     case "secret":
-      return refusalOf(async () => vault.open(access.name));
+      return await refusalOf(async () => await vault.open(access.name));
   }
 }
 
@@ -311,7 +322,7 @@ test("objects are cleaned up only where deleting them is declared", async () => 
       resources: { old: gcs.delete(where, loaded) },
       materialize: async (_, { old }: { old: LoadedObjects }) => void old,
     });
-    return refusalOf(() => clientsFor(definitionsOf({ "own.ts": { made, loaded } })));
+    return await refusalOf(() => clientsFor(definitionsOf({ "own.ts": { made, loaded } })));
   };
   assert.equal(await outcome("gs://drops/in"), undefined);
   assert.equal(await outcome("gs://drops"), undefined);
@@ -326,7 +337,7 @@ test("a run that uses what is not declared fails at once, with the remedy in a l
     bucket: asset({
       key: "bad/bucket",
       resources: { files },
-      materialize: async (_, { files: objectsOf }) => drain(objectsOf.read("other/w")),
+      materialize: async (_, { files: objectsOf }) => await drain(objectsOf.read("other/w")),
     }),
     dataset: asset({
       key: "bad/dataset",

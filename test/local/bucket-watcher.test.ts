@@ -40,7 +40,7 @@ async function watched(
   let acts = 0;
   const unfinished = async <T>(act: () => Promise<T>): Promise<T> => {
     acts += 1;
-    return act().finally(() => (acts -= 1));
+    return await act().finally(() => (acts -= 1));
   };
   const drop = (path: string, content: string) =>
     unfinished(async () => {

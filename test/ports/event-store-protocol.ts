@@ -237,7 +237,7 @@ export function testEventStoreProtocol(name: string, open: () => Promise<EventSt
       const sealOf = async (store: EventStore, request: RunRequest) => {
         const identity = identityOf(request);
         const refs = { partition: lockRef(identity), slot: slotRef(TABLE), asset: ref("asset", identity.name) };
-        return store.transact(refs, (state) => seal(state, { identity, now: 4, by: "cleaner", shared: true }));
+        return await store.transact(refs, (state) => seal(state, { identity, now: 4, by: "cleaner", shared: true }));
       };
       const [old, newest] = days;
       assert.ok(old !== undefined && newest !== undefined);

@@ -161,7 +161,7 @@ export function testMessageBus(
       const mixed = recorder(() => "nack");
       await subscribe("t", async (envelope) => {
         const { poison } = bodyOf(envelope) as { poison: boolean };
-        return poison ? mixed.receiver(envelope) : healthy.receiver(envelope);
+        return poison ? await mixed.receiver(envelope) : await healthy.receiver(envelope);
       });
       const start = now();
       const arrived: number[] = [];

@@ -47,7 +47,7 @@ export function objectStoreConformance({ name: adapter, open, deviations = {} }:
 
   /** Does what is given, or, with the deviation declared, checks that it is refused and leaves nothing behind. */
   async function orRefused(deviation: Deviation, subject: ConformanceSubject, name: string, content: string) {
-    if (deviations[deviation] === undefined) return roundTrip(subject, name, content);
+    if (deviations[deviation] === undefined) return await roundTrip(subject, name, content);
     const before = await names(subject);
     await assert.rejects(put(subject, name, content), isPermanent("bad-name", "name-conflict"));
     assert.deepEqual(await names(subject), before);

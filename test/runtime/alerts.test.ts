@@ -59,12 +59,12 @@ function process(
   const { promise: death, resolve: die } = Promise.withResolvers<string>();
   let calls = 0;
   const step = async <T>(name: string, effect: () => T | Promise<T>): Promise<T> => {
-    if (calls >= last) return new Promise(() => undefined);
+    if (calls >= last) return await new Promise(() => undefined);
     const result = await effect();
     calls += 1;
     if (calls < last) return result;
     die(name);
-    return new Promise(() => undefined);
+    return await new Promise(() => undefined);
   };
   const nothing = (): never => {
     throw new PermanentError("there is none here");

@@ -103,7 +103,7 @@ test("a part ends with the row group that makes it large enough, and no row is l
 test("what is no rows is refused", async () => {
   for (const nothing of [undefined, null, 7, {}, "text", () => three])
     await assert.rejects(
-      async () => writeRows(nothing, columns, take, destination()),
+      async () => await writeRows(nothing, columns, take, destination()),
       (error: unknown) => error instanceof PermanentError && error.code === "no-rows",
     );
 });

@@ -340,7 +340,7 @@ function anyGeneration(): Sabotage {
       ...port,
       delete: async (bucket, name, generation) => {
         const there = await port.stat(bucket, name);
-        return port.delete(bucket, name, there?.generation ?? generation);
+        return await port.delete(bucket, name, there?.generation ?? generation);
       },
     }),
   };

@@ -118,7 +118,7 @@ export async function openWarehouse(): Promise<WarehouseUnderTest> {
     ...port,
     submit: async (id, spec, labels) => {
       const look = spec.kind === "query" ? lookOf(spec.sql) : undefined;
-      if (look === undefined || spec.kind !== "query") return port.submit(id, spec, labels);
+      if (look === undefined || spec.kind !== "query") return await port.submit(id, spec, labels);
       const answer = await port.submit(id, { ...spec, sql: `SELECT * FROM ${look.table}` }, labels);
       if (answer === "accepted") looks.set(id, look.see);
       return answer;

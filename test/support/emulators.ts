@@ -45,7 +45,7 @@ export async function withEmulators(
 
 async function startOrSkip(kind: EmulatorKind): Promise<Emulator | undefined> {
   const found = findEmulator(kind);
-  if (!("missing" in found)) return start(found.command, found.args);
+  if (!("missing" in found)) return await start(found.command, found.args);
   const required = process.env["CI_EMULATORS"] === "required";
   test(`the ${kind} emulator is there`, { skip: required ? false : found.missing }, () => {
     throw new Error(`CI_EMULATORS=required, but ${found.missing}`);

@@ -7,7 +7,7 @@ export const jsonLines = ioManager({
     async function* lines() {
       for await (const row of rows) yield new TextEncoder().encode(`${JSON.stringify(row)}\n`);
     }
-    return files.write(`rows/${asset}/${version}.jsonl`, lines());
+    return await files.write(`rows/${asset}/${version}.jsonl`, lines());
   },
   async *read(_context, handles, { files }) {
     for (const { name, generation } of handles) {

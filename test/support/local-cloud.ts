@@ -293,7 +293,7 @@ async function open(
       await warehouse.submit(jobId, { kind: "query", sql }, {});
       const { error } = await warehouse.wait(jobId, { timeoutMs: 120_000 });
       if (error !== undefined) throw new Error(`${error.reason}: ${error.message}`);
-      return Array.fromAsync(warehouse.rows(jobId));
+      return await Array.fromAsync(warehouse.rows(jobId));
     },
     history: () => everyPage((page) => events.history({ order: "oldest", ...page })),
     allRuns,

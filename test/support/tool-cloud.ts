@@ -72,7 +72,7 @@ export function toolCloud(clock: VirtualClock, takesMs = 1_000): ToolCloud {
             if (trouble.effect) answer(call);
             cloud.kill();
           }
-          if (born !== age) return new Promise(() => undefined);
+          if (born !== age) return await new Promise(() => undefined);
           if (trouble?.when === "before") return failed(trouble.stderr);
           const result = answer(call);
           return trouble?.when === "after" ? failed(trouble.stderr) : result;

@@ -78,7 +78,7 @@ export function virtualClock(startMs: number = Date.UTC(2024, 4, 1)): VirtualClo
       if (next === undefined) await new Promise((resolve) => setTimeout(resolve, 1));
       else await advance(next.at - now);
     }
-    return promise;
+    return await promise;
   };
 
   return {

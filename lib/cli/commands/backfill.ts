@@ -72,7 +72,7 @@ export function backfillCommand(run: Runner): Command {
         const { from, to, total, singleRun } = backfill;
         const how = singleRun === true ? ", in a single run" : "";
         shell.print(`backfill ${id} of ${asset.key}: ${from} to ${to}, ${total} partitions${how}`);
-        return followToEnd(shell, bench, id);
+        return await followToEnd(shell, bench, id);
       }),
     );
   return command
@@ -194,7 +194,7 @@ function resumeCommand(run: Runner): Command {
         const resumed = await tell(shell, bench, asset, { action: "resume", id }, goesOn);
         if (resumed === undefined) return 2;
         shell.print(`backfill ${id} of ${resumed.asset} goes on: ${progressText(resumed, now())}`);
-        return followToEnd(shell, bench, id);
+        return await followToEnd(shell, bench, id);
       }),
     );
 }

@@ -37,9 +37,9 @@ export function cancelCommand(run: Runner): Command {
             return refuse(shell, `run ${id} has ended already: ${status} at ${timeText(endedAt)} UTC`, answer.run);
           }
           case "canceled":
-            return tell(shell, bench, answer.run);
+            return await tell(shell, bench, answer.run);
           default:
-            return waitForEnd(shell, bench, id);
+            return await waitForEnd(shell, bench, id);
         }
       }),
     );
@@ -55,7 +55,7 @@ async function waitForEnd(shell: Shell, bench: Workbench, id: string): Promise<E
   const elsewhere = bench.remote || !(await settleOrLeave(shell, bench));
   for (;;) {
     const run = await bench.store.get("run", id);
-    if (run?.endedAt !== undefined) return tell(shell, bench, run);
+    if (run?.endedAt !== undefined) return await tell(shell, bench, run);
     if (!elsewhere)
       return refuse(shell, `run ${id} is to be canceled, and sleeps: ${run?.reason ?? "nobody executes it"}`, run);
     await pause(paceOf(bench, LOOK_EVERY_MS), undefined, { signal: shell.signal });

@@ -40,8 +40,9 @@ export function deadLettersCommand(run: Runner): Command {
       example("sluice dead-letters replay 4f1d0a2b3c4d5e6f", "sluice dead-letters --asset demo/scores --all replay"),
     )
     .action(
-      run(async ({ shell, bench }, id: string | undefined) =>
-        replay(shell, await bench(), id, command.opts<Options>()),
+      run(
+        async ({ shell, bench }, id: string | undefined) =>
+          await replay(shell, await bench(), id, command.opts<Options>()),
       ),
     );
   return command;

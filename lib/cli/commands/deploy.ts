@@ -138,7 +138,7 @@ export async function confirmed(
   if (yes) return true;
   if (shell.json || !canAsk())
     throw new UsageError("nobody can be asked here: look at it with --dry-run, and say --yes");
-  return ask(question, shell.signal);
+  return await ask(question, shell.signal);
 }
 
 /** What Ctrl-C does is said when it is pressed. */

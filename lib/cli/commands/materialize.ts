@@ -79,7 +79,7 @@ export function materializeCommand(run: Runner): Command {
         if (options.target !== "gcp") {
           refuseGcpOptions(options);
           const bench = await open();
-          return materializeAll(shell, bench, choose(await bench.catalog()), options);
+          return await materializeAll(shell, bench, choose(await bench.catalog()), options);
         }
         if (options.env !== "dev")
           throw new UsageError(

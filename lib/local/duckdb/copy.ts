@@ -35,8 +35,8 @@ export async function copy(link: Transaction, spec: CopySpec, options: CopyOptio
     throw new PermanentError(`${formatTable(spec.source)}: no such table`, { code: "notFound" });
   const found = stored(tables.find(spec.destination, now));
   const { partition } = spec.destination;
-  if (partition !== undefined) return copyPartition(link, spec, source, found, partition, options);
-  if (spec.append === true && found !== undefined) return append(link, spec, source, found, options);
+  if (partition !== undefined) return await copyPartition(link, spec, source, found, partition, options);
+  if (spec.append === true && found !== undefined) return await append(link, spec, source, found, options);
   if (spec.partitioning !== undefined && !samePartitioning(spec.partitioning, source.partitioning)) {
     throw invalid(
       `${formatTable(spec.destination)}: a copy of a whole table has the source's partitioning; load the source with the wanted one`,

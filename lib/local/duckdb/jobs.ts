@@ -99,7 +99,7 @@ export function jobRunner(options: {
 
   async function inspect(id: string): Promise<JobStatus | undefined> {
     const job = live.get(id);
-    if (job === undefined) return session.use((link) => readJob(link, id));
+    if (job === undefined) return await session.use((link) => readJob(link, id));
     return { jobId: id, state: job.running ? "running" : "pending", labels: job.labels };
   }
 

@@ -71,7 +71,7 @@ async function readerOf(link: Link, spec: LoadSpec, files: SourceFiles): Promise
     case "CSV":
       return csvReader(link, spec, files);
     case "NEWLINE_DELIMITED_JSON":
-      return jsonReader(link, spec, files);
+      return await jsonReader(link, spec, files);
     default:
       throw invalid(
         `the embedded engine cannot read ${spec.format}; write Parquet, CSV or newline-delimited JSON, or run this in the cloud`,

@@ -52,7 +52,7 @@ export function memoryLimiter(set: (bytes: number | undefined) => Promise<void>)
         sparing.delete(task);
         await adjust();
       }
-      return statements();
+      return await statements();
     },
   };
 }

@@ -64,7 +64,7 @@ export function queryJobs(options: QueryJobsOptions): QueryJobs {
 
   async function executeStatement(statement: Statement, { id, spec, digest, signal }: Job): Promise<Ended> {
     const change = allowed(statement, spec);
-    return session.transaction(async (link) => {
+    return await session.transaction(async (link) => {
       const { maximumBytesBilled } = spec;
       const now = clock.now();
       const ran = await runStatement(
@@ -125,7 +125,7 @@ export function queryJobs(options: QueryJobsOptions): QueryJobs {
     const [{ statement }] = steps;
     allowed(statement, spec);
     const { effect, sql, scans } = prepareStatement(statement, spec, { tables, now });
-    return session.use(async (link) => {
+    return await session.use(async (link) => {
       try {
         if (sql !== "") (await link.connection.prepare(sql)).destroySync();
       } catch (error) {

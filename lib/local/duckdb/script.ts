@@ -165,7 +165,7 @@ export async function runScript(
     const { type, sql, values } = await expression(step.value, wantedBy(step, types));
     const ids = step.names.map(({ text }) => variables.get(text.toLowerCase())?.id ?? "");
     const [only, second] = ids;
-    if (only !== undefined && second === undefined) return assign(only, sql, values);
+    if (only !== undefined && second === undefined) return await assign(only, sql, values);
     await assign("_sluice_set", sql, values);
     const fields = type.kind === "struct" ? type.fields : [];
     for (const [index, { name }] of fields.entries())
@@ -204,10 +204,10 @@ export async function runScript(
         await set(step);
         return "on";
       case "block":
-        return run(step.body);
+        return await run(step.body);
       case "if": {
-        for (const { when, body } of step.arms) if (await holds(when)) return run(body);
-        return run(step.otherwise);
+        for (const { when, body } of step.arms) if (await holds(when)) return await run(body);
+        return await run(step.otherwise);
       }
       case "loop":
         while (step.condition === undefined || (await holds(step.condition))) {

@@ -97,7 +97,7 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
     const name = `t${digest}`;
     if (spec.kind === "query") {
       await dropStaleResults();
-      return queries.execute(id, spec, digest, signal);
+      return await queries.execute(id, spec, digest, signal);
     }
     if (spec.kind === "copy") {
       const { rows, before } = await lockTables([keyOf(spec.source), keyOf(spec.destination)], () =>
@@ -154,16 +154,16 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
       if (spec.kind === "query") {
         for (const table of spec.writes ?? []) checkTable(table);
         const parameters = spec.parameters === undefined ? {} : { parameters: storableParameters(spec.parameters) };
-        return jobs.submit(id, { ...spec, ...parameters }, labels);
+        return await jobs.submit(id, { ...spec, ...parameters }, labels);
       }
       if (spec.kind === "copy") checkTable(spec.source);
       checkTable(spec.destination);
-      return jobs.submit(id, spec, labels);
+      return await jobs.submit(id, spec, labels);
     },
 
     async dryRun(spec) {
       await dropExpired();
-      return queries.dryRun(spec);
+      return await queries.dryRun(spec);
     },
 
     async *rows(id, { signal } = {}) {
@@ -222,14 +222,14 @@ export async function openDuckdbWarehouse(options: DuckdbWarehouseOptions): Prom
               `ALTER TABLE ${physicalName(physical)} ADD COLUMN ${quoteName(column.name)} ${storedType(column)}${empty}`,
             );
           }
-          return tables.place(link, { ...entry, physical, schema, etag: next }, "columns");
+          return await tables.place(link, { ...entry, physical, schema, etag: next }, "columns");
         });
         await release(before);
       });
     },
 
     async drop(table: Destination) {
-      return lockTables([keyOf(table)], async () => {
+      return await lockTables([keyOf(table)], async () => {
         const entry = tables.find(table, clock.now());
         if (entry === undefined) return false;
         const { partition: decorator } = table;

@@ -45,10 +45,10 @@ export type RunEngine = (spec: JobSpec) => Promise<JobStatus>;
 
 export async function execute(world: World, configuration: Json, run: RunEngine): Promise<Executed> {
   const { load, copy, query, extract } = configuration;
-  if (load !== undefined) return executeLoad(world, object(load, "load"), run);
-  if (copy !== undefined) return executeCopy(world, object(copy, "copy"), run);
-  if (extract !== undefined) return executeExtract(world, object(extract, "extract"), run);
-  return executeQuery(world, object(query, "query"), run);
+  if (load !== undefined) return await executeLoad(world, object(load, "load"), run);
+  if (copy !== undefined) return await executeCopy(world, object(copy, "copy"), run);
+  if (extract !== undefined) return await executeExtract(world, object(extract, "extract"), run);
+  return await executeQuery(world, object(query, "query"), run);
 }
 
 async function executeLoad(world: World, load: Json, run: RunEngine): Promise<Executed> {
@@ -61,7 +61,7 @@ async function executeLoad(world: World, load: Json, run: RunEngine): Promise<Ex
   const disposition = maybeText(load["writeDisposition"]) ?? "WRITE_APPEND";
   if (format === "PARQUET" && maybeObject(load["parquetOptions"])?.["enableListInference"] !== true)
     throw invalid("The fake reads Parquet with enableListInference only");
-  return world.lock([keyOf(destination)], async () => {
+  return await world.lock([keyOf(destination)], async () => {
     const found = await findTable(world, destination);
     if (found?.info.view === true) throw invalid(`Cannot load into ${nameOf(world, destination)}: it is a VIEW`);
     if (found === undefined) checkCreates(world, load, destination);
@@ -159,7 +159,7 @@ async function executeCopy(world: World, copy: Json, run: RunEngine): Promise<Ex
   const disposition = maybeText(copy["writeDisposition"]) ?? "WRITE_EMPTY";
   if (disposition !== "WRITE_TRUNCATE" && disposition !== "WRITE_APPEND")
     throw invalid(`Invalid value for writeDisposition of a copy: ${disposition}`);
-  return world.lock([keyOf(source), keyOf(destination)], async () => {
+  return await world.lock([keyOf(source), keyOf(destination)], async () => {
     const [from, to] = [await findTable(world, source), await findTable(world, destination)];
     if (from === undefined) throw notFound(world, source);
     if (to === undefined) checkCreates(world, copy, destination);
@@ -300,7 +300,7 @@ async function executeQuery(world: World, query: Json, run: RunEngine): Promise<
   const spec = querySpecOf(query);
   const { type, targets } = parseText(spec.sql);
   for (const { dataset } of targets) checkDataset(world, dataset, world.location);
-  if (query["destinationTable"] !== undefined) return executeInto(world, query, spec, run);
+  if (query["destinationTable"] !== undefined) return await executeInto(world, query, spec, run);
   const before = await Promise.all(targets.map((table) => world.engine.describe(table)));
   if (spec.sql === failing) throw new ApiError(400, "invalidQuery", String(spec.parameters?.["message"]?.value));
   if (type === "SELECT") {
@@ -360,7 +360,7 @@ async function executeInto(
 ): Promise<Executed> {
   const destination = tableOf(world, query["destinationTable"], "destinationTable");
   checkDataset(world, destination.dataset, world.location);
-  return world.lock([keyOf(destination)], async () => {
+  return await world.lock([keyOf(destination)], async () => {
     const staged = world.scratch("query");
     const sql = `CREATE TABLE ${quoteTable(staged)} AS ${spec.sql}`;
     const { rows = 0, bytesBilled = 0 } = await run({ ...spec, sql, writes: [staged] });

@@ -58,7 +58,7 @@ export function jobsOf(world: World, controls: Controls) {
     const location = maybeText(reference["location"]) ?? world.location;
     if (location !== world.location)
       throw new ApiError(404, "notFound", `Not found: nothing is in location ${location}`);
-    if (configuration["dryRun"] === true) return dryRun(world, configuration);
+    if (configuration["dryRun"] === true) return await dryRun(world, configuration);
     const id = maybeText(reference["jobId"]) ?? randomUUID();
     if (!/^[\w-]{1,1024}$/.test(id)) throw invalid(`Invalid job ID "${id}".`);
     const forgotten = controls.forgetsFailed(id) && jobs.get(id)?.error !== undefined && jobs.delete(id);

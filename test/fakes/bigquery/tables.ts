@@ -69,7 +69,7 @@ export function tablesOf(world: World, emptyFile: string) {
       const table = tableOf(world, body["tableReference"], "tableReference");
       if (table.dataset !== dataset || table.partition !== undefined) throw invalid("Invalid tableReference");
       checkDataset(world, dataset);
-      return world.lock([keyOf(table)], async () => {
+      return await world.lock([keyOf(table)], async () => {
         if ((await findTable(world, table)) !== undefined)
           throw new ApiError(409, "duplicate", `Already Exists: Table ${nameOf(world, table)}`);
         const schema = schemaOf(body["schema"]) ?? [];
@@ -89,7 +89,7 @@ export function tablesOf(world: World, emptyFile: string) {
           world.metas.delete(keyOf(table));
           const info = { schema: [], rows: 0, etag: `blank_${++count}`, ...parts, ...expiry };
           world.blanks.set(keyOf(table), { ref: { dataset, table: name }, info });
-          return get(table);
+          return await get(table);
         }
         await run({
           kind: "load",
@@ -102,12 +102,12 @@ export function tablesOf(world: World, emptyFile: string) {
         });
         world.metas.delete(keyOf(table));
         touched(world, table, { tags: tagsOf(body["schema"]), ...(clustering === undefined ? {} : { clustering }) });
-        return get(table);
+        return await get(table);
       });
     },
 
     async patch(table: Destination, body: Json, ifMatch: string | undefined): Promise<Json> {
-      return world.lock([keyOf(table)], async () => {
+      return await world.lock([keyOf(table)], async () => {
         const { info, meta } = await existing(table);
         if (blankAt(world, table) !== undefined)
           throw new ApiError(501, "notImplemented", "The fake changes no table without columns");
@@ -131,7 +131,7 @@ export function tablesOf(world: World, emptyFile: string) {
           });
         }
         touched(world, table, undefined);
-        return get(table);
+        return await get(table);
       });
     },
 

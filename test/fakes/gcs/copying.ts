@@ -16,7 +16,13 @@ export async function copyObject(
   const source = store.get(fromBucket, fromName, call.query.get("sourceGeneration") ?? undefined);
   check(preconditionsOf(call.query, "Source"), source);
   const attributes: Attributes = Object.keys(body).length === 0 ? source.attributes : attributesOf(body);
-  return store.copy(source, { bucket, name, attributes, preconditions: preconditionsOf(call.query), expected: {} });
+  return await store.copy(source, {
+    bucket,
+    name,
+    attributes,
+    preconditions: preconditionsOf(call.query),
+    expected: {},
+  });
 }
 
 export async function composeObjects(

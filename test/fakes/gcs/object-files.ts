@@ -186,7 +186,7 @@ export function objectFiles(folder: string, onChange: (change: Change) => void):
     async copy(source, object) {
       const file = store.temporary();
       copyFileSync(source.path, file);
-      return store.commit(file, object);
+      return await store.commit(file, object);
     },
     update(object, attributes) {
       const { metageneration } = object;

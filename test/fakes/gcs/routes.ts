@@ -187,7 +187,7 @@ export function gcsRoutes({ store, sessions, notifications }: Parts): (call: Cal
     }
     // Inserting below the plain path is the one mistake with an answer of its own.
     if (call.method === "POST" && fit("b/*/o", path))
-      return sessions.insert({ ...call, query: new URLSearchParams() }, "", "");
+      return await sessions.insert({ ...call, query: new URLSearchParams() }, "", "");
     throw new ApiError(404, "notFound", "Not Found");
   };
 }

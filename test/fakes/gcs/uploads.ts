@@ -53,7 +53,11 @@ export function uploadSessions(store: ObjectFiles): UploadSessions {
     const file = await received(store, call.body);
     const contentType = call.headers["content-type"];
     const expected = hashesOf(call) ?? object.expected;
-    return store.commit(file, { ...object, expected, attributes: contentType === undefined ? {} : { contentType } });
+    return await store.commit(file, {
+      ...object,
+      expected,
+      attributes: contentType === undefined ? {} : { contentType },
+    });
   }
 
   async function multipart(call: Call, bucket: string): Promise<StoredObject> {
@@ -126,7 +130,7 @@ export function uploadSessions(store: ObjectFiles): UploadSessions {
     const range = rangeOf(call.headers["content-range"]);
     const { size: had } = statSync(session.file);
     const promised = range.total ?? session.length;
-    if (range.first === undefined) return promised === had ? finish(session, call, base) : incomplete(session);
+    if (range.first === undefined) return promised === had ? await finish(session, call, base) : incomplete(session);
     if (range.first > had) {
       const message = `Invalid request.  According to the Content-Range header, the upload offset is ${range.first} byte(s), which exceeds already uploaded size of ${had} byte(s).`;
       throw new ApiError(400, "badRequest", message);
@@ -144,7 +148,7 @@ export function uploadSessions(store: ObjectFiles): UploadSessions {
       truncateSync(session.file, had);
       throw new ApiError(400, "badRequest", `Invalid request.  ${problem}`);
     }
-    if (isLast) return finish(session, call, base);
+    if (isLast) return await finish(session, call, base);
     truncateSync(session.file, size - (size % GRANULE));
     return incomplete(session);
   }
@@ -154,7 +158,7 @@ export function uploadSessions(store: ObjectFiles): UploadSessions {
       const uploadType = call.query.get("uploadType");
       if (uploadType === "media") return jsonReply(200, objectResource(await simple(call, bucket), base));
       if (uploadType === "multipart") return jsonReply(200, objectResource(await multipart(call, bucket), base));
-      if (uploadType === "resumable") return resumable(call, bucket, base);
+      if (uploadType === "resumable") return await resumable(call, bucket, base);
       throw new ApiError(
         400,
         "wrongUrlForUpload",
@@ -166,7 +170,7 @@ export function uploadSessions(store: ObjectFiles): UploadSessions {
       if (session === undefined) throw new ApiError(404, "notFound", "Upload session not found.");
       const turn = session.turn.then(() => take(session, call, base));
       session.turn = turn.catch(() => undefined);
-      return turn;
+      return await turn;
     },
     kill() {
       for (const session of sessions.values()) {

@@ -93,7 +93,7 @@ export async function startControlServer(options: {
     const reply =
       typeof fault === "number"
         ? errorReply(new CloudError(statusOf(fault), `A fault on demand: ${fault}`))
-        : await replyOf(async () => found(call));
+        : await replyOf(async () => await found(call));
     if (fault === "reset-after") return void request.socket.resetAndDestroy();
     seen.status = reply.status;
     const { status, headers = {}, body = "" } = reply;

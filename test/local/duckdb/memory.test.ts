@@ -99,5 +99,5 @@ const SETTINGS = `
   SELECT current_setting('memory_limit') AS "limit", current_setting('preserve_insertion_order') AS ordered`;
 
 async function settings(session: Session): Promise<unknown> {
-  return session.use(async (link) => (await link.run(SETTINGS))[0]);
+  return await session.use(async (link) => (await link.run(SETTINGS))[0]);
 }

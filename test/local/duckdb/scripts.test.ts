@@ -38,13 +38,13 @@ async function run(
 ): Promise<JobStatus> {
   const id = `job_${++count}`;
   await warehouse.submit(id, { kind: "query", sql, writes: [ref("t"), ref("u"), ref("v")], ...more }, {});
-  return warehouse.wait(id, { timeoutMs: minute });
+  return await warehouse.wait(id, { timeoutMs: minute });
 }
 
 async function rowsOf(warehouse: DuckdbWarehouse, sql: string): Promise<readonly unknown[]> {
   const { jobId, state, error } = await run(warehouse, sql);
   assert.equal(state, "succeeded", error?.message);
-  return Array.fromAsync(warehouse.rows(jobId));
+  return await Array.fromAsync(warehouse.rows(jobId));
 }
 
 /** The first column of every row of a closed warehouse's file. */
@@ -61,7 +61,7 @@ async function inside(file: string, sql: string): Promise<readonly unknown[]> {
 }
 
 test("scripts leave nothing behind but what they made", async () =>
-  withShop(async ({ file, open }) => {
+  await withShop(async ({ file, open }) => {
     const warehouse = await open();
     const good = await run(
       warehouse,
@@ -89,7 +89,7 @@ test("scripts leave nothing behind but what they made", async () =>
   }));
 
 test("what is refused anywhere in a script is refused before anything of it runs", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     await run(warehouse, "CREATE TABLE shop.t AS SELECT 1 AS n");
     const before = await warehouse.describe(ref("t"));
@@ -114,7 +114,7 @@ test("what is refused anywhere in a script is refused before anything of it runs
   }));
 
 test("what only the run can tell is left to the run, and says no name that nobody wrote", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     const either = (condition: string): string =>
       `IF ${condition} THEN CREATE TEMP TABLE s AS SELECT 1 AS n; ELSE CREATE TEMP TABLE s AS SELECT 'x' AS m; END IF;
@@ -136,7 +136,7 @@ test("what only the run can tell is left to the run, and says no name that nobod
   }));
 
 test("scripts at the same time do not meet each other's names", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     await run(warehouse, "CREATE TABLE shop.t (n INT64)");
     const ids = Array.from({ length: 8 }, (_, index) => `at_once_${index}`);
@@ -155,7 +155,7 @@ test("scripts at the same time do not meet each other's names", async () =>
   }));
 
 test("an endless script can be cancelled, and holds up nobody then", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     await run(warehouse, "CREATE TABLE shop.t AS SELECT 1 AS n");
     const before = await warehouse.describe(ref("t"));
@@ -171,7 +171,7 @@ test("an endless script can be cancelled, and holds up nobody then", async () =>
   }));
 
 test("a limit counts all statements of a script together", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     await run(warehouse, "CREATE TABLE shop.t AS SELECT 1 AS n");
     const once = "INSERT INTO shop.u SELECT n FROM shop.t;";
@@ -187,7 +187,7 @@ test("a limit counts all statements of a script together", async () =>
   }));
 
 test("views are there after the file was closed, and are no tables of the engine", async () =>
-  withShop(async ({ file, open }) => {
+  await withShop(async ({ file, open }) => {
     const first = await open();
     await run(first, "CREATE TABLE shop.t AS SELECT 1 AS n");
     await run(first, "CREATE VIEW shop.v (twice) AS SELECT n * 2 FROM shop.t");
@@ -206,7 +206,7 @@ test("views are there after the file was closed, and are no tables of the engine
   }));
 
 test("views stand on each other sixteen deep, and a refusal in one names it", async () =>
-  withShop(async ({ open }) => {
+  await withShop(async ({ open }) => {
     const warehouse = await open();
     const writes = Array.from({ length: 18 }, (_, index) => ref(`v${index}`));
     await run(warehouse, "CREATE VIEW shop.v0 AS SELECT 1 AS n", { writes });

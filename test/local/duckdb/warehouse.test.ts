@@ -89,7 +89,7 @@ const physicalTables = (prefix: string): string =>
   `SELECT table_name FROM duckdb_tables() WHERE database_name = 'file' AND schema_name = '_sluice_data' AND table_name LIKE '${prefix}%'`;
 
 test("jobs, tables and results are there after the file was closed", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const first = await setup(folder);
     const world = worldOf(first);
     await world.fill("orders", n, [{ n: 1 }]);
@@ -113,7 +113,7 @@ test("jobs, tables and results are there after the file was closed", async () =>
   }));
 
 test("closing leaves a running job to the next process", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const first = await setup(folder);
     const rows = await worldOf(first).put(await parquet("SELECT i AS n FROM range(3000000) r(i)"));
     await first.warehouse.submit("long", parquetLoad(rows, "long"), {});
@@ -127,7 +127,7 @@ test("closing leaves a running job to the next process", async () =>
   }));
 
 test("killed at ten moments, jobs and their effects agree and what was accepted is finished", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     for (let month = 1; month <= 12; month++) {
       const name = String(month).padStart(2, "0");
       await writeFile(
@@ -205,7 +205,7 @@ test("killed at ten moments, jobs and their effects agree and what was accepted 
   }));
 
 test("a second process is told that the file is open", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const file = join(folder, "shop.duckdb");
     const child = spawn(process.execPath, [join(import.meta.dirname, "warehouse.child.ts"), file, folder, "x"], {
       stdio: ["ignore", "pipe", "inherit"],
@@ -222,7 +222,7 @@ test("a second process is told that the file is open", async () =>
   }));
 
 test("a file that is no warehouse is refused in one line", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const file = join(folder, "shop.duckdb");
     await writeFile(file, "this is not a database, although it is long enough to look like one".repeat(400));
     await assert.rejects(openDuckdbWarehouse({ file, resolveUri: (uri) => uri, clock: systemClock() }), {
@@ -322,7 +322,7 @@ async function checkCounts(warehouse: DuckdbWarehouse, ...names: readonly string
 }
 
 test("the rows of a table are counted right through every change", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const subject = await setup(folder);
     const { warehouse } = subject;
     const { fill, succeed } = worldOf(subject);
@@ -370,7 +370,7 @@ test("the rows of a table are counted right through every change", async () =>
   }));
 
 test("what a wait, an inspection and a description say is what the file says, at whatever moment a copy is cancelled", async () =>
-  withFolder(async (folder) => {
+  await withFolder(async (folder) => {
     const subject = await setup(folder);
     const { warehouse } = subject;
     const { fill } = worldOf(subject);

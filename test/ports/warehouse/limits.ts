@@ -131,7 +131,7 @@ export const limitScenarios: Readonly<Record<string, Scenario>> = {
   "a dry run refuses what the query would be refused for, with its place": async ({ warehouse, fill }) => {
     await fill("t", n, [{ n: 1 }]);
     const refused = async (sql: string, code: string, message: RegExp): Promise<void> =>
-      assert.rejects(warehouse.dryRun(query(sql)), { name: "PermanentError", code, message });
+      await assert.rejects(warehouse.dryRun(query(sql)), { name: "PermanentError", code, message });
     await refused("SELEC 1", "invalidQuery", /\b1\b.*\b1\b/);
     await refused("SELECT n\nFROM `shop.t`\nWHERE nonsense = 1", "invalidQuery", /\b3\b.*\b7\b/);
     await refused("SELECT 1 AS a FROM", "invalidQuery", /\b1\b.*\b1\d\b/);

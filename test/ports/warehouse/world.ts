@@ -45,7 +45,7 @@ export function worldOf(subject: WarehouseUnderTest) {
   /** Submits a job and waits for its end. */
   async function run(spec: JobSpec, id = fresh("job")): Promise<JobStatus> {
     assert.equal(await warehouse.submit(id, spec, {}), "accepted");
-    return warehouse.wait(id, { timeoutMs: minute });
+    return await warehouse.wait(id, { timeoutMs: minute });
   }
 
   async function succeed(spec: JobSpec): Promise<JobStatus> {
@@ -82,7 +82,7 @@ export function worldOf(subject: WarehouseUnderTest) {
     parameters?: Readonly<Record<string, QueryParameter>>,
   ): Promise<readonly Readonly<Record<string, unknown>>[]> {
     const { jobId } = await succeed({ kind: "query", sql, ...(parameters === undefined ? {} : { parameters }) });
-    return Array.fromAsync(warehouse.rows(jobId));
+    return await Array.fromAsync(warehouse.rows(jobId));
   }
 
   /** The values of one column, in its own order. */

@@ -113,7 +113,7 @@ async function passOn(target: Supervisor, incoming: IncomingMessage, body: Buffe
   );
   outgoing.once("error", reject);
   outgoing.end(body);
-  return promise;
+  return await promise;
 }
 
 function messageIdOf(body: Buffer): string {

@@ -58,7 +58,7 @@ export function artifactRegistry(world: World): Api {
           updateTime: stamp(world.now()),
         };
         check(repository);
-        return world.operations.start({
+        return await world.operations.start({
           parent: `${parentOf(call)}/operations`,
           metadata: {},
           run: () => put(world, "repository", name, repository),

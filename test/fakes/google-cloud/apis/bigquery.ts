@@ -63,7 +63,7 @@ export function bigquery(world: World, options: { readonly jobsUrl: string | und
     if (state.resources.dataset.has(keyOf(call.project, id)))
       throw new CloudError("ALREADY_EXISTS", `Already Exists: Dataset ${call.project}:${id}`);
     const access = listAt(call.body, "access").length > 0 ? call.body["access"] : OWNERS;
-    return save(call, id, { location: "US", ...call.body, access }, undefined);
+    return await save(call, id, { location: "US", ...call.body, access }, undefined);
   }
 
   async function change(call: ApiCall, whole: boolean): Promise<Json> {
@@ -79,7 +79,7 @@ export function bigquery(world: World, options: { readonly jobsUrl: string | und
     const isGone = (name: string, value: unknown): boolean =>
       value === null || (name === "defaultTableExpirationMs" && Number(value) === 0);
     const dataset = Object.fromEntries(Object.entries(merged).filter(([name, value]) => !isGone(name, value)));
-    return save(call, idOf(call), { access: before["access"], ...dataset }, before);
+    return await save(call, idOf(call), { access: before["access"], ...dataset }, before);
   }
 
   const datasets = "bigquery/v2/projects/{project}/datasets";

@@ -51,7 +51,7 @@ export function firestore(world: World, options: { readonly indexMs: number }): 
       updateTime: stamp(world.now()),
       etag: "IKbPqdKWgo4DMKTgzsRZ",
     };
-    return world.operations.start({
+    return await world.operations.start({
       parent: `${name}/operations`,
       metadata: { "@type": "type.googleapis.com/google.firestore.admin.v1.CreateDatabaseMetadata" },
       run: () => put(world, "database", name, database),
@@ -90,7 +90,9 @@ export function firestore(world: World, options: { readonly indexMs: number }): 
       index: name,
       state: "PROCESSING",
     };
-    return operation(call, metadata, options.indexMs, () => put(world, "index", name, { ...index, state: "READY" }));
+    return await operation(call, metadata, options.indexMs, () =>
+      put(world, "index", name, { ...index, state: "READY" }),
+    );
   }
 
   /** A field that has no settings of its own: it has those of all fields of its collection, or of the database. */
@@ -146,7 +148,7 @@ export function firestore(world: World, options: { readonly indexMs: number }): 
       field: name,
       state: "PROCESSING",
     };
-    return operation(call, metadata, options.indexMs, () => put(world, "field", name, after));
+    return await operation(call, metadata, options.indexMs, () => put(world, "field", name, after));
   }
 
   function listFields(call: ApiCall): Json {

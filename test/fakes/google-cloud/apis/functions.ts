@@ -133,7 +133,7 @@ export function functions(world: World, options: FunctionOptions): Api {
     };
     await put(world, "build", build, { name: build, id: build.slice(build.lastIndexOf("/") + 1), status: "SUCCESS" });
     await put(world, "service", service, { name: short, project, location, uri, serviceConfig });
-    return put(world, "function", name, deployed);
+    return await put(world, "function", name, deployed);
   }
 
   function checkBuilder(project: string, builder: string): void {
@@ -188,7 +188,7 @@ export function functions(world: World, options: FunctionOptions): Api {
       throw new CloudError("RESOURCE_EXHAUSTED", "Quota exceeded for total allowable functions per region.");
     check(call, call.body);
     countWrite();
-    return operation(call, name, "CREATE", stagesOf(call.body), async () => ({
+    return await operation(call, name, "CREATE", stagesOf(call.body), async () => ({
       "@type": "type.googleapis.com/google.cloud.functions.v2.Function",
       ...(await deploy(call, name, call.body)),
     }));
@@ -202,7 +202,7 @@ export function functions(world: World, options: FunctionOptions): Api {
     if (world.operations.isBusy(name))
       throw new CloudError("ABORTED", `unable to queue the operation: an operation is in progress for ${name}`);
     countWrite();
-    return operation(call, name, "UPDATE", stagesOf(wanted), async () => ({
+    return await operation(call, name, "UPDATE", stagesOf(wanted), async () => ({
       "@type": "type.googleapis.com/google.cloud.functions.v2.Function",
       ...(await deploy(call, name, wanted)),
     }));
@@ -212,7 +212,7 @@ export function functions(world: World, options: FunctionOptions): Api {
     const name = nameOf(call);
     const before = need(world, "function", name, notThere(name));
     countWrite();
-    return operation(call, name, "DELETE", [], async () => {
+    return await operation(call, name, "DELETE", [], async () => {
       await dropTrigger(world, textAt(before, "eventTrigger", "trigger"));
       const service = textAt(before, "serviceConfig", "service");
       await remove(world, "function", name, notThere(name));

@@ -34,7 +34,7 @@ export function iam(world: World): Api {
     ).toString();
     state.births.set(name, { at: world.now(), looks: 0 });
     const { displayName, description } = jsonAt(call.body, "serviceAccount");
-    return put(world, "account", name, {
+    return await put(world, "account", name, {
       name,
       projectId: project,
       uniqueId,

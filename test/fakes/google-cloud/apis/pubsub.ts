@@ -34,7 +34,7 @@ export function pubsub(world: World): Api {
     const name = topicOf(call);
     checkNew("topic", name);
     checkLabels(call.body);
-    return put(world, "topic", name, { ...call.body, name, state: "ACTIVE" });
+    return await put(world, "topic", name, { ...call.body, name, state: "ACTIVE" });
   }
 
   /** Refuses what Google refuses of a subscription, made or changed. */
@@ -88,7 +88,7 @@ export function pubsub(world: World): Api {
     const topic = textAt(call.body, "topic");
     if (!hasTopic(topic)) throw missing(notThere(topic));
     checkSubscription(call.body);
-    return put(world, "subscription", name, withDefaults({ ...call.body, name, topic }));
+    return await put(world, "subscription", name, withDefaults({ ...call.body, name, topic }));
   }
 
   /** Only these can be changed. */
@@ -106,7 +106,7 @@ export function pubsub(world: World): Api {
       );
     const after = masked(before, jsonAt(call.body, "subscription"), mask);
     checkSubscription(after);
-    return put(world, "subscription", name, withDefaults(after));
+    return await put(world, "subscription", name, withDefaults(after));
   }
 
   async function deleteTopic(call: ApiCall): Promise<Json> {
@@ -135,7 +135,7 @@ export function pubsub(world: World): Api {
         const before = need(world, "topic", name, notThere(name));
         const after = masked(before, jsonAt(call.body, "topic"), textAt(call.body, "updateMask").split(","));
         checkLabels(after);
-        return put(world, "topic", name, after);
+        return await put(world, "topic", name, after);
       }),
       route("DELETE", `${topics}/{topic}`, "pubsub.topics.delete", deleteTopic),
       route("GET", topics, "pubsub.topics.list", (call) =>

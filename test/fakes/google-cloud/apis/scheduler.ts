@@ -55,7 +55,7 @@ export function scheduler(world: World): Api {
       throw new CloudError("RESOURCE_EXHAUSTED", "Quota exceeded for number of jobs per location.");
     }
     check(call.body);
-    return put(world, "schedule", name, withDefaults(call.body));
+    return await put(world, "schedule", name, withDefaults(call.body));
   }
 
   async function patch(call: ApiCall): Promise<Json> {
@@ -63,11 +63,14 @@ export function scheduler(world: World): Api {
     const before = need(world, "schedule", name, notThere());
     const job = masked(before, call.body, maskOf(call.query) ?? Object.keys(call.body));
     check(job);
-    return put(world, "schedule", name, withDefaults({ ...job, name }));
+    return await put(world, "schedule", name, withDefaults({ ...job, name }));
   }
 
   async function turned(call: ApiCall, to: string): Promise<Json> {
-    return put(world, "schedule", nameOf(call), { ...need(world, "schedule", nameOf(call), notThere()), state: to });
+    return await put(world, "schedule", nameOf(call), {
+      ...need(world, "schedule", nameOf(call), notThere()),
+      state: to,
+    });
   }
 
   async function runNow(call: ApiCall): Promise<Json> {
@@ -75,7 +78,7 @@ export function scheduler(world: World): Api {
     const { topicName, data, attributes } = jsonAt(job, "pubsubTarget");
     if (typeof topicName === "string") await world.bridge.publish(topicName, [{ data, attributes }]);
     else await world.bridge.request(jsonAt(job, "httpTarget"));
-    return put(world, "schedule", nameOf(call), { ...job, lastAttemptTime: stamp(world.now()) });
+    return await put(world, "schedule", nameOf(call), { ...job, lastAttemptTime: stamp(world.now()) });
   }
 
   const jobs = "v1/projects/{project}/locations/{location}/jobs";

@@ -28,7 +28,7 @@ export function secrets(world: World): Api {
         const key = `projects/${call.project}/secrets/${id}`;
         if (world.state.resources.secret.has(key))
           throw new CloudError("ALREADY_EXISTS", `Secret [${secretName(world, call.project, id)}] already exists.`);
-        return addSecret(world, call.project, id, call.body);
+        return await addSecret(world, call.project, id, call.body);
       }),
       route("GET", parent, "secretmanager.secrets.list", (call) =>
         page(call, "secrets", listed(world, "secret", `projects/${call.project}/secrets/`).map(shown)),

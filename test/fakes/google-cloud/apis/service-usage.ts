@@ -22,7 +22,7 @@ export function serviceUsage(world: World, options: { readonly delayMs: number }
         throw new CloudError("FAILED_PRECONDITION", message);
       }
     }
-    return world.operations.start({
+    return await world.operations.start({
       parent: "operations",
       metadata: {
         "@type": "type.googleapis.com/google.api.serviceusage.v1.OperationMetadata",

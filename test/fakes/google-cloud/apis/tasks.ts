@@ -55,7 +55,7 @@ export function tasks(world: World): Api {
       );
     }
     check(call.body);
-    return put(world, "queue", name, withDefaults(call.body));
+    return await put(world, "queue", name, withDefaults(call.body));
   }
 
   const queues = ["v2", "v2beta3"].map((version) => `${version}/projects/{project}/locations/{location}/queues`);
@@ -78,7 +78,7 @@ export function tasks(world: World): Api {
           name: nameOf(call),
         };
         check(queue);
-        return put(world, "queue", nameOf(call), withDefaults(queue));
+        return await put(world, "queue", nameOf(call), withDefaults(queue));
       }),
       route("DELETE", `${pattern}/{queue}`, "cloudtasks.queues.delete", async (call) => {
         await remove(world, "queue", nameOf(call), notThere());

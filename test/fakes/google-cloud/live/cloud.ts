@@ -110,10 +110,10 @@ export async function startLiveCloud(
   }
 
   async function changed(kind: Kind, name: string, value: Json | undefined): Promise<void> {
-    if (kind === "function") return functions.changed(name, value);
+    if (kind === "function") return await functions.changed(name, value);
     if (kind === "topic" || kind === "subscription") {
       if (value === undefined) return void (await rest("DELETE", emulator(name), undefined, [404]));
-      return kind === "topic" ? void (await rest("PUT", emulator(name), {}, [409])) : subscribe(name, value);
+      return kind === "topic" ? void (await rest("PUT", emulator(name), {}, [409])) : await subscribe(name, value);
     }
     if (kind === "queue") {
       const parent = name.slice(0, name.lastIndexOf("/"));

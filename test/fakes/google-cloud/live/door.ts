@@ -70,7 +70,7 @@ export async function openDoor(
     if (endpoint === "") return 404;
     const mode = new URL(endpoint).searchParams.get("__GCP_CloudEventsMode");
     const event = mode === null ? { headers: { "content-type": "application/json" }, body } : asEvent(mode, body);
-    return deliver(endpoint, pushRefusal(world, project, config), event.headers, event.body);
+    return await deliver(endpoint, pushRefusal(world, project, config), event.headers, event.body);
   }
 
   const server = createServer((incoming, response) => {
