@@ -16,19 +16,19 @@ const segment = /^[A-Za-z0-9_-]+$/;
 export function assetKey(parts: KeyOption): AssetKey {
   const segments: readonly string[] = typeof parts === "string" ? parts.split("/") : parts.flat();
   const key = segments.join("/");
-  const shown = JSON.stringify(key.length > MAX_LENGTH ? `${key.slice(0, 40)}…` : key);
+  const shown = (): string => JSON.stringify(key.length > MAX_LENGTH ? `${key.slice(0, 40)}…` : key);
   if (segments.length === 0 || key === "") {
     throw new DefinitionError("an asset key is empty", { remedy: "name it like gitcoin/passport_scores" });
   }
   const bad = segments.find((part) => !segment.test(part));
   if (bad !== undefined) {
     const what = bad === "" ? "an empty segment" : `the segment ${JSON.stringify(bad.slice(0, 40))}`;
-    throw new DefinitionError(`the asset key ${shown} has ${what}`, {
+    throw new DefinitionError(`the asset key ${shown()} has ${what}`, {
       remedy: "segments are letters, digits, _ and -, joined by single slashes",
     });
   }
   if (key.length > MAX_LENGTH) {
-    throw new DefinitionError(`the asset key ${shown} has ${key.length} characters`, {
+    throw new DefinitionError(`the asset key ${shown()} has ${key.length} characters`, {
       remedy: `use at most ${MAX_LENGTH}`,
     });
   }

@@ -41,10 +41,11 @@ export async function adoptPreviousKeys(services: Adopter): Promise<void> {
 export async function adoptFor(services: Adopter, ...worked: readonly AssetDefinition[]): Promise<boolean> {
   const { assets } = services.definitions();
   let complete = true;
-  for (const key of new Set(worked.flatMap((asset) => [asset.key, ...asset.deps]))) {
-    const renamed = assets.get(key);
-    if (renamed !== undefined && !(await adopt(services, renamed, false))) complete = false;
-  }
+  for (const { key, deps } of worked)
+    for (const each of [key, ...deps]) {
+      const renamed = assets.get(each);
+      if (renamed?.previousKeys !== undefined && !(await adopt(services, renamed, false))) complete = false;
+    }
   return complete;
 }
 

@@ -107,14 +107,16 @@ export async function execute(
   const { run, partition, token } = outcome;
   services.executing.add(identity.id);
   const done = new AbortController();
-  // Whatever cuts the execution off ends the work; that the run is canceled ends the work alone. `AbortSignal.any` says the same
-  // at several times the price, paid by each of its requests.
-  const cut = new AbortController();
+  // Whatever cuts the execution off ends the work, and also what puts away after a run that was canceled; that it is canceled ends
+  // the work alone.
   const working = new AbortController();
+  const windingUp = new AbortController();
   const { signal } = working;
-  const lasting = cut.signal;
-  lasting.addEventListener("abort", () => working.abort(lasting.reason), { once: true });
-  const stop = (): void => cut.abort(services.stopping.reason);
+  const cut = (reason: unknown): void => {
+    windingUp.abort(reason);
+    working.abort(reason);
+  };
+  const stop = (): void => cut(services.stopping.reason);
   if (services.stopping.aborted) stop();
   else services.stopping.addEventListener("abort", stop, { once: true });
   let canceled = false;
@@ -130,7 +132,7 @@ export async function execute(
   // Whoever carries the request, such as a function with a time limit, would otherwise cut it off in the middle.
   if (Number.isFinite(settings.deadlineMs))
     clock.sleep(settings.deadlineMs, done.signal).then(
-      () => cut.abort(kept ? new Stopping("deadline") : new OutOfTime(settings.deadlineMs)),
+      () => cut(kept ? new Stopping("deadline") : new OutOfTime(settings.deadlineMs)),
       () => undefined,
     );
   const seat = pool === undefined ? undefined : seatIn(services, pool, { run, token });
@@ -146,9 +148,9 @@ export async function execute(
       .catch((error: unknown) => {
         if (!isCanceled(error)) throw error;
         cancel();
-        return windUp({ ...claimed, signal: lasting }, undo);
+        return windUp({ ...claimed, signal: windingUp.signal }, undo);
       })
-      .catch((error: unknown) => endingOf(error, services, run, retry, lasting));
+      .catch((error: unknown) => endingOf(error, services, run, retry, windingUp.signal));
     if (ending.kind === "ended") await announce(services, identity, ending.run);
     else if (ending.kind === "end") await finish(services, identity, token, ending);
     else if (ending.kind === "park") {
@@ -292,8 +294,8 @@ async function finishAll(
 interface Held {
   readonly identity: RunIdentity;
   readonly token: number;
-  /** Aborted when the partition, or the slot of the pool, is another's. */
-  readonly cut: AbortController;
+  /** Called when the partition, or the slot of the pool, is another's. */
+  cut(reason: Error): void;
   /** Called when the run is to be canceled. */
   cancel(): void;
   readonly jobs: ReadonlySet<string>;
@@ -324,9 +326,9 @@ async function keepRenewing(
         }),
       );
       if (held === "canceled") cancel();
-      if (!held && !done.aborted) cut.abort(new ClaimLost(identity.id));
+      if (!held && !done.aborted) cut(new ClaimLost(identity.id));
       const seated = seat === undefined || (await seat.renew());
-      if (!seated && !done.aborted) cut.abort(new Stopping("slot"));
+      if (!seated && !done.aborted) cut(new Stopping("slot"));
     } catch {
       // The store is out of reach: the next round tries again, and the token still decides who commits.
     }

@@ -30,8 +30,13 @@ export async function routeNotification(
 ): Promise<void> {
   const { eventType, bucketId, objectId, objectGeneration } = delivery.attributes;
   if (eventType !== undefined && eventType !== "OBJECT_FINALIZE") return;
-  const fromAttributes = { bucket: bucketId, name: objectId, generation: objectGeneration };
-  const parsed = objectSchema.safeParse({ ...definedOf(delivery.data), ...definedOf(fromAttributes) });
+  const data = fieldsOf(delivery.data);
+  const parsed = objectSchema.safeParse({
+    bucket: bucketId ?? data["bucket"],
+    name: objectId ?? data["name"],
+    generation: objectGeneration ?? data["generation"],
+    size: data["size"],
+  });
   if (!parsed.success) refuse("the notification names no bucket, object and generation");
   const object = parsed.data;
   if (object.bucket !== bucket) refuse(`the notification is about the bucket ${object.bucket}, not ${bucket}`);
@@ -68,7 +73,10 @@ async function routeToAsset(services: Services, { asset, matcher }: Watcher, obj
   await services.events.append([{ v: EVENT_VERSION, id, at: services.clock.now(), asset, ...body }]);
 }
 
-function definedOf(value: unknown): Record<string, unknown> {
-  if (typeof value !== "object" || value === null) return {};
-  return Object.fromEntries(Object.entries(value).filter(([, inner]) => inner !== undefined));
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return isRecord(value) ? value : {};
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }

@@ -2,6 +2,7 @@
 import { messageOf, PermanentError } from "../../lib/core/errors.ts";
 import { checkBucket } from "../../lib/core/bucket.ts";
 import type { ObjectInfo, ObjectStore } from "../../lib/ports/object-store.ts";
+import { eachOf } from "./each-of.ts";
 
 /** One row of every table in the simulated world: which version of which file it comes from. */
 export interface Row {
@@ -106,7 +107,8 @@ export function bucketStore(
   rowsIn: (name: string, bytes: Uint8Array) => Promise<readonly Row[] | undefined> = async () => undefined,
 ): ObjectStore {
   return {
-    list: (bucket, options) => listed(buckets, step, bucket, options),
+    list: (bucket, { prefix = "", startAfter = "" } = {}) =>
+      eachOf(() => step(`list ${prefix}`, () => buckets.list(bucket, prefix, startAfter).map(infoOf))),
     stat: (bucket, name) =>
       step(`stat ${name}`, () => {
         const there = buckets.get(bucket, name);
@@ -135,16 +137,6 @@ export function bucketStore(
  * Generators are functions of the file: each one that is made anew costs V8 a map in its old space, from where it keeps alive
  * whatever it has seen, a whole world in this case, until that space is collected.
  */
-
-async function* listed(
-  buckets: Buckets,
-  step: Step,
-  bucket: string,
-  { prefix = "", startAfter = "" }: Parameters<ObjectStore["list"]>[1] = {},
-): AsyncGenerator<ObjectInfo, void, void> {
-  for (const object of await step(`list ${prefix}`, () => buckets.list(bucket, prefix, startAfter)))
-    yield infoOf(object);
-}
 
 async function* piecesOf(
   buckets: Buckets,

@@ -190,10 +190,16 @@ export function instancesIn(around: Outside, skews: readonly number[], sabotage:
       say?.(`${id} ${nameOf(consumer)} → ${instance.name}: ${JSON.stringify(data)}`);
       instance.busy += 1;
       instance.credit = credit;
+      const acknowledged = (): void => {
+        instance.busy -= 1;
+      };
+      const refused = (error: unknown): void => {
+        instance.busy -= 1;
+        say?.(`${id} is not acknowledged: ${String(error)}`);
+      };
       transport
         .deliver(message, instance, (body) => instance.runtime.receive(consumer, { body }))
-        .catch((error: unknown) => say?.(`${id} is not acknowledged: ${String(error)}`))
-        .finally(() => (instance.busy -= 1));
+        .then(acknowledged, refused);
     },
     sweep: (instance, what, credit) => {
       if (sabotage.neverSweeps === true) return;

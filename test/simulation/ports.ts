@@ -8,6 +8,7 @@ import type { JobStatus, Warehouse } from "../../lib/ports/warehouse.ts";
 import { parquetRows } from "../../lib/runtime/parquet/reader.ts";
 import { memoryEventStore } from "../support/memory-event-store.ts";
 import { bucketStore } from "./buckets.ts";
+import { eachOf } from "./each-of.ts";
 import type { Row, Step } from "./buckets.ts";
 import type { Outside } from "./outside.ts";
 import { BUCKET } from "./projects.ts";
@@ -94,7 +95,7 @@ export function warehousePort({ warehouse, time, watch }: Store, request: Reques
       return request(`wait ${id}`, perform, signal, ready, deadline);
     },
     rows: (id, { signal } = {}) =>
-      eachOf(request, `rows ${id}`, () => rowsOf(warehouse.job(id), id).map((row) => ({ ...row })), signal),
+      eachOf(() => request(`rows ${id}`, () => rowsOf(warehouse.job(id), id).map((row) => ({ ...row })), signal)),
     describe: (table) => request(`describe ${table.table}`, () => warehouse.describe(table)),
     extend: (table, columns, etag) => request(`extend ${table.table}`, () => warehouse.extend(table, columns, etag)),
     drop: (table) =>
@@ -102,18 +103,9 @@ export function warehousePort({ warehouse, time, watch }: Store, request: Reques
         watch.dropped(table);
         return warehouse.drop(table);
       }),
-    list: ({ dataset }, prefix = "") => eachOf(request, `tables ${prefix}`, () => warehouse.list(dataset, prefix)),
+    list: ({ dataset }, prefix = "") =>
+      eachOf(() => request(`tables ${prefix}`, () => warehouse.list(dataset, prefix))),
   };
-}
-
-/** A function of the file, as those of the object store. */
-async function* eachOf<T>(
-  request: Request,
-  what: string,
-  perform: () => readonly T[],
-  signal?: AbortSignal,
-): AsyncGenerator<T, void, void> {
-  yield* await request(what, perform, signal);
 }
 
 function objectsPort({ buckets, watch }: Outside, step: Step): ObjectStore {

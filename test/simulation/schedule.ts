@@ -192,16 +192,18 @@ export function scheduleOf(seed: number, project: (name: string) => Project): Sc
   acts.push(...commandsOf(luck, { from: quiet, steps, assets: definitions.assets.size, often: commanded }));
   const calm = 2 + below(4);
   const mood = below(MOODS.length);
+  const sensor = cleans && !oneIn(4);
+  const sweepsLast = oneIn(12);
+  const choices: number[] = [];
+  for (let at = 0; at < quiet + steps; at++) choices.push(at < quiet || oneIn(calm) ? 0 : (bits() | 1) >>> 0);
   return {
     project: name,
-    sensor: cleans && !oneIn(4),
+    sensor,
     skews: [0, skew],
     mood,
-    sweepsLast: oneIn(12),
+    sweepsLast,
     acts: acts.sort((one, other) => one.at - other.at),
-    choices: Array.from({ length: quiet + steps }, (_, index) =>
-      index < quiet || oneIn(calm) ? 0 : (bits() | 1) >>> 0,
-    ),
+    choices,
   };
 }
 

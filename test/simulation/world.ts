@@ -28,7 +28,8 @@ export interface World {
   act(act: Act): void;
   /** Whether nothing is under way, and nothing waits but for its time. */
   isIdle(): boolean;
-  step(choice: number): Promise<void>;
+  /** `undefined` when nothing was left to do. */
+  step(choice: number): Promise<void> | undefined;
   /** Without further faults: lets everything happen until nothing is left to do, what reconciling finds included. */
   settle(): Promise<void>;
 }
@@ -66,13 +67,12 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
   const sweeps = sabotage.neverSweeps !== true;
 
   /** Until nobody can go on without another step. */
-  const finish = (): Promise<void> =>
-    new Promise((resolve) =>
-      process.nextTick(() => {
-        instances.pause();
-        resolve();
-      }),
-    );
+  const finish = (): Promise<void> => new Promise(onceDone);
+  const onceDone = (resolve: () => void): void => process.nextTick(done, resolve);
+  const done = (resolve: () => void): void => {
+    instances.pause();
+    resolve();
+  };
 
   /** What is next in turn happens, undisturbed; `false` when there is nothing. */
   const calmStep = (): boolean => {
@@ -178,10 +178,10 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
     act: (act) => perform(around, instances, act),
     isIdle: () =>
       calls.length + transport.messages.length + warehouse.pending.length + late.length + documents.count("due") === 0,
-    step: async (choice) => {
+    step: (choice) => {
       if (choice !== 0) disturbedStep(choice);
       else if (!calmStep()) return;
-      await finish();
+      return finish();
     },
     settle,
   };

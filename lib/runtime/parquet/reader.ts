@@ -1,7 +1,6 @@
 /** The rows of a Parquet file as plain JSON values, whoever wrote it with the types of `schema.ts`. */
 import { parquetMetadata, parquetReadObjects } from "hyparquet";
 import type { AsyncBuffer, SchemaElement } from "hyparquet";
-import { snappyUncompressor } from "hysnappy";
 import type { PlainRow } from "../../core/row-encode.ts";
 import {
   base64Text,
@@ -13,6 +12,7 @@ import {
   timeText,
 } from "../../core/row-texts.ts";
 import type { JsonValue } from "../../core/row-values.ts";
+import { uncompress } from "./snappy.ts";
 
 type Plain = (value: unknown) => JsonValue;
 
@@ -34,7 +34,7 @@ export async function* parquetRows(file: Uint8Array): AsyncGenerator<PlainRow, v
   const columns = childrenOf(metadata.schema, 0);
   // What hyparquet would round or guess at is read as it is stored.
   const schema = metadata.schema.map(isExact);
-  const compressors = { SNAPPY: snappyUncompressor() };
+  const compressors = { SNAPPY: uncompress };
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);

@@ -2,12 +2,12 @@
  * Rows as a Parquet file, written front to back in bounded memory: what is open is one page a column and the compressed
  * pages of one row group. Pure JavaScript and a little WebAssembly, so that it runs wherever Node does.
  */
-import { snappyCompressor } from "hysnappy";
 import { DefinitionError } from "../../core/errors.ts";
 import type { Column } from "../../core/table.ts";
 import { chunkWriter, UNCOMPRESSED, type Codec } from "./chunk.ts";
 import { rowSplitter, type Row } from "./rows.ts";
 import { schemaElements } from "./schema.ts";
+import { compress } from "./snappy.ts";
 import { footer, MAGIC, type RowGroup } from "./thrift.ts";
 
 export type { Row } from "./rows.ts";
@@ -115,6 +115,6 @@ export function parquetWriter(columns: readonly Column[], options: ParquetOption
 
 function codecOf(compression: NonNullable<ParquetOptions["compression"]>): Codec {
   if (compression === "none") return UNCOMPRESSED;
-  if (compression === "snappy") return { name: "SNAPPY", compress: snappyCompressor() };
+  if (compression === "snappy") return { name: "SNAPPY", compress };
   return { name: compression.codec, compress: compression.compress };
 }
