@@ -37,7 +37,8 @@ const readBytes = 256 * 1024;
 /**
  * `list`, `stat` and `read` show a file once it is finished: this store wrote it, or its change time is `settleMs` old. The
  * modification time plays no part, since copy tools set it to whatever they like. A file that is replaced by hand is
- * therefore missing until its successor has settled.
+ * therefore missing until its successor has settled. Whoever names a generation has seen it finished, perhaps before this
+ * store was opened, and need not wait again.
  *
  * Writes go to a hidden file first and are renamed into place. `ifGeneration: null` is atomic against every process. A given
  * generation is atomic against writers of this store; against others it is a check right before the rename, which is the
@@ -101,7 +102,7 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
   ): Promise<FileState> {
     const { content } = stateOf(await temporary.handle.stat({ bigint: true }));
     if (typeof ifGeneration === "string") {
-      const present = await finished(path);
+      const present = await inspect(path);
       if (present?.generation !== ifGeneration) throw preconditionFailed(uri, `generation ${ifGeneration}`, present);
     }
     // A new name may stay unseen until it is all done; a replaced object must never seem to be gone.
@@ -122,7 +123,7 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
   async function remove(path: string, uri: string, folder: string, generation: string) {
     const present = await inspect(path);
     if (present === undefined) return "missing";
-    if (waitMs(present) > 0 || present.generation !== generation) return "changed";
+    if (present.generation !== generation) return "changed";
     const trashed = await scratch.trashFor(path, present.content);
     try {
       const taken = await unlessAbsent(rename(path, trashed).then(() => inspectFile(trashed)));
@@ -182,7 +183,6 @@ export function folderObjectStore(options: FolderObjectStoreOptions): FolderObje
       try {
         const stats = await handle.stat({ bigint: true });
         const state = stateOf(stats);
-        // Whoever knows its generation has seen it finished, perhaps before this store was opened.
         const isThere = generation === undefined ? waitMs(state) === 0 : state.generation === generation;
         if (!stats.isFile() || !isThere) throw notFound(uri, generation);
         for (let at = 0; at < state.size;) {

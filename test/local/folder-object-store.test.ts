@@ -97,6 +97,20 @@ test("a file dropped by hand is an object once it has not changed for the settli
   assert.notEqual((await store.stat(bucket, "drop"))?.generation, whole?.generation);
 });
 
+test("who knows the generation of an object need not wait for it again, also after another process wrote it", async (t) => {
+  const settleMs = 3_600_000;
+  const { root, store } = await openStore(t, { settleMs });
+  const { generation } = await store.write(bucket, "kept", bytes("one"));
+  const next = folderObjectStore({ root, clock: systemClock(), settleMs });
+  assert.equal(await next.stat(bucket, "kept"), undefined);
+  assert.equal(await text(next.read(bucket, "kept", { generation })), "one");
+  const second = await next.write(bucket, "kept", bytes("two"), { ifGeneration: generation });
+  const last = folderObjectStore({ root, clock: systemClock(), settleMs });
+  assert.equal(await last.delete(bucket, "kept", generation), "changed");
+  assert.equal(await last.delete(bucket, "kept", second.generation), "deleted");
+  assert.equal(await last.delete(bucket, "kept", second.generation), "missing");
+});
+
 test("a modification time in the future, as copy tools leave it, holds nothing up; nor does a clock that was set back", async (t) => {
   const clock = shifted();
   const { folder, store } = await openStore(t, { clock, settleMs: 60_000 });

@@ -77,8 +77,11 @@ export function parquetStore(objects: ObjectStore, manager: ParquetFiles, origin
 
     /** All that is in the version's folder, so that it needs no handle. */
     async remove(context: VersionContext, handle: unknown): Promise<void> {
-      const place = handle === undefined ? { bucket, folder: folderOf(context) } : handleOf(handle);
+      const place = handle === undefined ? { bucket, folder: folderOf(context), files: [] } : handleOf(handle);
       const prefix = `${place.folder}/`;
+      // A listing may lack them yet, where another process has just written them.
+      for (const { name, generation } of place.files)
+        await objects.delete(place.bucket, `${prefix}${name}`, generation);
       for await (const { name, generation } of objects.list(place.bucket, { prefix }))
         if (FILE.test(name.slice(prefix.length))) await objects.delete(place.bucket, name, generation);
     },
