@@ -170,7 +170,8 @@ function isCalledUp({ cancel, wakeAt = 0 }: RunDocument): boolean {
 
 /** An ended run that has nothing left to announce or to put away (perhaps its successor did) has no deadline any more. */
 function overdue(run: RunDocument, partition: PartitionDocument | undefined): readonly Write[] {
-  const unfinished = run.outbox.length > 0 || partition?.finish?.runId === run.id;
+  const elsewhere = run.status === "succeeded" && partition?.movedTo !== undefined;
+  const unfinished = run.outbox.length > 0 || partition?.finish?.runId === run.id || elsewhere;
   return unfinished ? [] : [{ delete: ref("due", run.id) }];
 }
 

@@ -217,18 +217,21 @@ export function dueAfterEnd(run: RunDocument, now: number): Write {
 }
 
 /**
- * Marks a run's messages as published and, where `finished`, its staging as put away. What is not finished stays due.
+ * Marks a run's messages as published and, where `finished`, its staging as put away. What is not finished stays due. The result is
+ * the asset's new name where the partition has moved meanwhile: what is left of the run has gone there with it.
  */
 export function announced(
   state: RunState,
   input: { readonly identity: RunIdentity; readonly finished: boolean; readonly now: number },
-): Decision<void> {
+): Decision<string | undefined> {
   const { run } = state;
   const { id } = input.identity;
-  const writes: Write[] = [input.finished ? { delete: ref("due", id) } : putDue(id, input.now + FINISH_AGAIN_MS)];
+  const movedTo = state.partition?.movedTo;
+  const over = input.finished && movedTo === undefined;
+  const writes: Write[] = [over ? { delete: ref("due", id) } : putDue(id, input.now + FINISH_AGAIN_MS)];
   if (run !== undefined && run.outbox.length > 0) writes.push(put(ref("run", run.id), { ...run, outbox: [] }));
   if (input.finished) writes.push(...putAway(state, { runId: id }).writes);
-  return { result: undefined, writes, events: [] };
+  return { result: movedTo, writes, events: [] };
 }
 
 /** When leftovers that could not be put away are tried again. */

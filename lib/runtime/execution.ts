@@ -253,26 +253,40 @@ async function sleepUntil(
 /**
  * Publishes what the ended run has in its outbox and puts its staging away, then marks both as done. Dying in between
  * costs a second announcement, which its receivers recognise by the run key within. Leftovers that cannot be put away now
- * stay due; they are no reason to announce again.
+ * stay due; they are no reason to announce again. What moves to a new name meanwhile is put away there.
  */
 export async function announce(services: Services, identity: RunIdentity, run: RunDocument): Promise<void> {
-  const { events, bus, clock } = services;
+  const { events, bus } = services;
   await wakeBackfill(services, identity, run);
   // Only a commit leaves something to put away.
   const committed = identity.kind === "asset" && run.status === "succeeded";
   const partition = committed ? await events.get("partition", lockRef(identity).id) : undefined;
-  const finish = partition?.finish?.runId === identity.id ? partition.finish : undefined;
-  if (run.outbox.length === 0 && finish === undefined) return;
+  const left = partition?.finish?.runId === identity.id || partition?.movedTo !== undefined;
+  if (run.outbox.length === 0 && !left) return;
   for (const message of run.outbox) {
     const { topic, data } = toPresentName(services.definitions().assets, message);
     await bus.publish(topic, { data });
   }
+  let name = await finishAt(services, identity, run, partition);
+  while (name !== undefined) {
+    const moved = { ...identity, name };
+    name = await finishAt(services, moved, run, await events.get("partition", lockRef(moved).id));
+  }
+}
+
+/** The asset's new name, where the partition has moved. */
+async function finishAt(
+  services: Services,
+  identity: RunIdentity,
+  run: RunDocument,
+  partition: PartitionDocument | undefined,
+): Promise<string | undefined> {
+  const { events, clock } = services;
   const finished =
-    finish === undefined ||
-    partition === undefined ||
-    (await finishAll(services, identity, run, partition, finish).catch(() => false));
+    partition?.finish?.runId !== identity.id ||
+    (await finishAll(services, identity, run, partition, partition.finish).catch(() => false));
   const now = clock.now();
-  await events.transact(runRefs(identity), (state) => announced(state, { identity, finished, now }));
+  return await events.transact(runRefs(identity), (state) => announced(state, { identity, finished, now }));
 }
 
 /** Whether nothing is left to do after the commit. */

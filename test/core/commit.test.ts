@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
+import { adoptPartition } from "../../lib/core/adoption.ts";
 import { claim } from "../../lib/core/claim.ts";
 import { commitIntent, commitRefs, commitUnmanaged, unmanagedRefs } from "../../lib/core/commit.ts";
 import { put } from "../../lib/core/documents.ts";
@@ -208,6 +209,36 @@ test("whoever comes late puts away what is left of its own commit alone; what is
   assert.deepEqual(finish(), { runId: identity.id, remove });
   documents.apply(at, (state) => putAway(state, { runId: identity.id }));
   assert.equal(finish(), undefined);
+});
+
+test("what a commit has left moves with its partition, and is put away under the new name by whoever ended the run", () => {
+  const identity = identify("2024-05-01");
+  commit(intentOf(open(identity, begin(identity))));
+  const [from, to] = [runRefs(identity).partition, runRefs({ ...identity, name: "b" }).partition];
+  const slot = slotRef(TABLE);
+  documents.apply({ old: from, own: to, slot }, (state) =>
+    adoptPartition(state, { from: "a", to: "b", partition: "2024-05-01", slot, now, isExecuting: () => false }),
+  );
+  const finish = documents.get("partition", to.id)?.finish;
+  assert.equal(finish?.runId, identity.id);
+  const told = (name: string): string | undefined => {
+    const named = { ...identity, name };
+    return documents.apply(runRefs(named), (state) => announced(state, { identity: named, finished: true, now }));
+  };
+  assert.equal(told("a"), "b");
+  // Whoever dies here leaves a deadline, which a message that comes late does not end.
+  assert.deepEqual(documents.get("run", identity.id)?.outbox, []);
+  assert.equal(
+    documents.apply(runRefs(identity), (state) => claim(state, { identity, now, leaseMs: 1 })).kind,
+    "ended",
+  );
+  assert.notEqual(documents.get("due", identity.id), undefined);
+  assert.deepEqual(documents.get("partition", to.id)?.finish, finish);
+  assert.equal(told("b"), undefined);
+  assert.deepEqual(
+    [documents.get("due", identity.id), documents.get("partition", to.id)?.finish],
+    [undefined, undefined],
+  );
 });
 
 test("what the checks have found is recorded with the intent, once", () => {

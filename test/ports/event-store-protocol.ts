@@ -88,7 +88,7 @@ function steps(store: EventStore, request: RunRequest) {
     },
     commit: (intent: Intent, now: number): Promise<RunDocument | undefined> =>
       store.transact(commitRefs(intent), (state) => commitIntent(state, { intent, now, rolledForward: false })),
-    announced: (now: number): Promise<void> =>
+    announced: (now: number): Promise<string | undefined> =>
       store.transact(runRefs(identity), (state) => announced(state, { identity, finished: true, now })),
     end: (token: number, now: number): Promise<RunDocument | undefined> =>
       store.transact(runRefs(identity), (state) =>

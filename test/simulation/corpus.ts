@@ -424,4 +424,20 @@ export const corpus: readonly Past[] = [
       ],
     },
   },
+  {
+    title: "a partition moved to its new name between a commit and what is put away after it, which stayed for ever",
+    schedule: {
+      project: "renamed",
+      sensor: false,
+      skews: [0, 0],
+      mood: 4,
+      sweepsLast: false,
+      acts: [
+        { at: 16, act: { do: "deploy", fate: 1047465534, only: 0 } },
+        { at: 21, act: { do: "write", day: 1, part: "a" } },
+        { at: 22, act: { do: "remove", day: 1, part: "a" } },
+      ],
+      choices: [3476825777, 4199357555, 0, 0, 0, 1938800043, 2651525839, 2554756451],
+    },
+  },
 ];
