@@ -12,6 +12,7 @@ import { jobTakenBy, portsOf } from "./ports.ts";
 import type { Request } from "./ports.ts";
 import type { Deployment } from "./projects.ts";
 import type { Sabotage } from "./sabotage.ts";
+import { RULES } from "./ticks.ts";
 import { asError, reasonOf } from "./time.ts";
 import { nameOf } from "./transport.ts";
 import type { Message } from "./transport.ts";
@@ -126,7 +127,7 @@ export function instancesIn(around: Outside, skews: readonly number[], sabotage:
       random: { next: () => luck.bits() / 2 ** 32, id: () => luck.bits().toString(16).padStart(16, "0") },
       secrets: { access: async (secret) => secret },
       // Every save is durable: there is little to save in a simulated run.
-      settings: { checkpointMs: 0 },
+      settings: { checkpointMs: 0, ...(around.project.ticking.length === 0 ? {} : { schedules: RULES }) },
       ...portsOf(
         around,
         sabotage,

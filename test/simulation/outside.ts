@@ -8,6 +8,7 @@ import type { Journal } from "./journal.ts";
 import type { Deployment, Project } from "./projects.ts";
 import { worldTime } from "./time.ts";
 import type { Time } from "./time.ts";
+import { knowTicks, tickPublisher } from "./ticks.ts";
 import { transport } from "./transport.ts";
 import type { Transport } from "./transport.ts";
 import { memoryWarehouse } from "./warehouse.ts";
@@ -30,7 +31,13 @@ export interface Outside extends Surroundings {
 
 export function outside(project: Project, skews: readonly number[], traced: boolean): Outside {
   const written = journal(traced);
-  const time = worldTime();
+  const own = worldTime();
+  // Only where something ticks does it cost anything.
+  const time = project.ticking.length === 0 ? own : { ...own, pass };
+  function pass(until: number): void {
+    own.pass(until);
+    publishTicks?.();
+  }
   let numbers = 0;
   const number = (): number => ++numbers;
   const buckets = memoryBuckets(time.now);
@@ -61,6 +68,10 @@ export function outside(project: Project, skews: readonly number[], traced: bool
     deployed: project,
     lost: false,
   };
+  const { ticking } = project;
+  const publishTicks =
+    ticking.length === 0 ? undefined : tickPublisher({ ticking, transport: made.transport, now: own.now });
+  knowTicks(documents, ticking, own.now());
   return made;
 }
 

@@ -1,8 +1,9 @@
-/** The guards of what people ask for, of pools, and of data that is in no table; as those of `guards.ts`. */
+/** The guards of what people and the clock ask for, of pools, and of data that is in no table; as those of `guards.ts`. */
 import { knownIn, putsInstead, retold } from "./lies.ts";
 import type { Guard } from "./lies.ts";
 import { isOfPool } from "./pools.ts";
 import type { Sabotage } from "./sabotage.ts";
+import { CURSOR } from "./ticks.ts";
 
 export const guardsOfPeople: readonly Guard[] = [
   {
@@ -22,7 +23,22 @@ export const guardsOfPeople: readonly Guard[] = [
     without: "a commit forgets the version that it replaces",
     sabotage: keepsVersions,
   },
+  { name: "looking for lost ticks", without: "every tick counts as settled", sabotage: settledTicks },
 ];
+
+/** Every tick counts as looked at already. */
+function settledTicks(): Sabotage {
+  return {
+    events: (port) => ({
+      ...port,
+      get: async (kind, id) => {
+        const found = await port.get(kind, id);
+        if (kind !== "cursor" || id !== CURSOR || found === undefined || !("value" in found)) return found;
+        return { ...found, value: String(found.value).replaceAll(/:\d+/g, `:${Number.MAX_SAFE_INTEGER}`) };
+      },
+    }),
+  };
+}
 
 /** `publishes`: it is the slot that it asks for; otherwise it commits without one. */
 function deaf(publishes: boolean): Sabotage {

@@ -20,7 +20,10 @@ import { pool } from "../../lib/core/pool.ts";
 import type { PoolDefinition } from "../../lib/core/pool.ts";
 import { intervalGcsImportAsset } from "../../lib/factories/interval-gcs.ts";
 import type { IntervalGcsAsset } from "../../lib/factories/interval-gcs.ts";
-import { keptRows, rangeOf, retry, savedRows, schema, start } from "./untabled.ts";
+import { remembered } from "./remembered.ts";
+import { tickingIn } from "./ticks.ts";
+import type { Ticking } from "./ticks.ts";
+import { byTheClock, keptRows, rangeOf, retry, savedRows, schema, start } from "./untabled.ts";
 
 export const BUCKET = "drops";
 export const IMPORT = "data/days";
@@ -52,6 +55,8 @@ export interface Project extends Deployment {
   readonly commanded: boolean;
   /** Whether backfills are asked to be a single run. */
   readonly ranges: boolean;
+  /** What comes by the clock. */
+  readonly ticking: readonly Ticking[];
   /** Whether there are bad rows. */
   readonly checked: boolean;
   /** The assets that never show a bad row, for their own blocking check or that of all they are made from. */
@@ -152,6 +157,8 @@ interface Making extends Partial<
   Pick<Project, "parts" | "marker" | "cleans" | "checked" | "backfills" | "widens" | "crowded" | "commanded" | "ranges">
 > {
   readonly weight: number;
+  /** Whether its clock ticks; elsewhere nobody looks for ticks. */
+  readonly ticks?: boolean;
   exports(): Readonly<Record<string, unknown>>;
   /** Of the next deployment. */
   next?(): Readonly<Record<string, unknown>>;
@@ -278,6 +285,7 @@ const makings: Readonly<Record<string, Making>> = {
       return { ...alone(days), ...keptRows(days) };
     },
   },
+  "by the clock": { weight: 2, ticks: true, commanded: true, exports: byTheClock },
   rows: {
     weight: 1,
     exports: () => {
@@ -331,7 +339,7 @@ function makeProject(name: string): Project {
   if (making === undefined) throw new Error(`there is no project ${name}`);
   const { definitions, consumers } = deploymentOf(name, making.exports());
   const renamed = making.next === undefined ? undefined : deploymentOf(name, making.next());
-  const { weight, exports: _, next: __, ...rest } = making;
+  const { weight, ticks = false, exports: _, next: __, ...rest } = making;
   const usual = {
     parts: ["a"] as const,
     marker: false,
@@ -344,7 +352,8 @@ function makeProject(name: string): Project {
     ranges: false,
   };
   const guarded = guardedIn(definitions);
-  return { name, definitions, consumers, renamed, guarded, weight, ...usual, ...rest };
+  const ticking = ticks ? tickingIn(definitions) : [];
+  return { name, definitions, consumers, renamed, guarded, weight, ticking, ...usual, ...rest };
 }
 
 function deploymentOf(name: string, exports: Readonly<Record<string, unknown>>): Deployment {
@@ -377,7 +386,7 @@ function remembering(definitions: Definitions): Definitions {
     const quick = all.map(({ asset: key, matcher }) => {
       const { pattern } = matcher;
       const { match, matchMarker, prefixOf } = pattern;
-      const start = remembered((window: Window) => window.key, prefixOf);
+      const start = remembered(prefixOf, (window: Window) => window.key);
       const itself = (text: string): string => text;
       return {
         asset: key,
@@ -385,8 +394,8 @@ function remembering(definitions: Definitions): Definitions {
           ...matcher,
           pattern: {
             ...pattern,
-            match: remembered(itself, match),
-            matchMarker: remembered(itself, matchMarker),
+            match: remembered(match, itself),
+            matchMarker: remembered(matchMarker, itself),
             prefixOf: start,
           },
         },
@@ -395,14 +404,4 @@ function remembering(definitions: Definitions): Definitions {
     watchers.set(bucket, quick);
   }
   return { ...definitions, watchers };
-}
-
-function remembered<A, T>(keyOf: (argument: A) => string, find: (argument: A) => T): (argument: A) => T {
-  const found = new Map<string, T>();
-  return (argument) => {
-    const key = keyOf(argument);
-    let result = found.get(key);
-    if (result === undefined) found.set(key, (result = find(argument)));
-    return result;
-  };
 }

@@ -39,6 +39,8 @@ function pathOf(event: StoredEvent): string | undefined {
   switch (event.type) {
     case "run.started":
       if (event.tookOver === true) return "takeover of another run's partition";
+      if (event.cause.kind === "schedule" && event.attempt === 1)
+        return event.cause.at === undefined ? "run of a tick" : "run of a tick that was made up for";
       return event.attempt > 1 ? "run taken up again" : "run";
     case "publish.settled":
       return `intent settled: ${event.outcome}`;

@@ -11,8 +11,8 @@ export interface Time {
   nextWake(): number;
 }
 
-/** 2024-06-01. */
-const START = Date.UTC(2024, 5, 1);
+/** When every world begins: 2024-06-01. */
+export const START = Date.UTC(2024, 5, 1);
 
 interface Sleeper {
   readonly owner: object;

@@ -23,8 +23,8 @@ export interface Message {
 export interface Transport {
   /** Those that nobody has acknowledged. */
   readonly messages: readonly Message[];
-  /** The message's id. Throws `PermanentError` where it is too large. */
-  publish(topic: string, data: unknown, attributes?: Attributes): string;
+  /** The message's id. `at`: when it was published, if not now. Throws `PermanentError` where it is too large. */
+  publish(topic: string, data: unknown, attributes?: Attributes, at?: number): string;
   /** As the port's. */
   schedule(task: string, topic: string, data: unknown, at: number, attributes?: Attributes): void;
   /** `holder` is at work on it until `receive` has ended: then it is gone, or, where that has failed, comes again. */
@@ -61,7 +61,7 @@ export function transport({ now, number, consumersOf }: TransportOptions): Trans
   return {
     messages,
     remove,
-    publish: (topic, data, attributes = {}) => send(topic, data, attributes, now()),
+    publish: (topic, data, attributes = {}, at = now()) => send(topic, data, attributes, at),
     schedule: (task, topic, data, wanted, attributes = {}) => {
       if (!/^[A-Za-z0-9_-]{1,500}$/.test(task)) throw new PermanentError(`${task} cannot name a message`);
       if (Number.isNaN(wanted)) throw new PermanentError(`the message ${task} has no time`);
@@ -102,11 +102,13 @@ export function isDroppable({ consumer, data }: Message): boolean {
   if (typeof data !== "object" || data === null) return false;
   if ("wake" in data) return true;
   if ("backfill" in data) return (data.backfill as { action: unknown }).action === "wake";
-  const kind = "cause" in data && typeof data.cause === "object" && data.cause !== null && "kind" in data.cause;
-  return kind && FOUND_AGAIN.has((data.cause as { kind: unknown }).kind);
+  const cause = "cause" in data ? data.cause : undefined;
+  if (typeof cause !== "object" || cause === null || !("kind" in cause)) return false;
+  // A tick is made up for once.
+  return FOUND_AGAIN.has(cause.kind) && !("at" in cause);
 }
 
-const FOUND_AGAIN: ReadonlySet<unknown> = new Set(["object", "materialization", "reconcile", "backfill"]);
+const FOUND_AGAIN: ReadonlySet<unknown> = new Set(["object", "materialization", "reconcile", "backfill", "schedule"]);
 
 export function nameOf(consumer: Consumer): string {
   if ("key" in consumer) return `${consumer.kind} ${consumer.key}`;

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { asset } from "../../lib/core/asset.ts";
 import type { AssetDefinition } from "../../lib/core/asset.ts";
-import { eager } from "../../lib/core/automation.ts";
+import { eager, onSchedule } from "../../lib/core/automation.ts";
 import { bigqueryTable } from "../../lib/core/io-manager.ts";
 import { parquetFiles } from "../../lib/core/parquet-files.ts";
 import { daily } from "../../lib/core/partitions.ts";
@@ -87,6 +87,20 @@ export function rangeOf(of: Upstream) {
       }
     },
   });
+}
+
+/** What is asked for by the clock alone: once a tick, and once for each day that is over. */
+export function byTheClock() {
+  const common = { target: "none", retry, materialize: async () => ({}) } as const;
+  return {
+    ticked: asset({ ...common, key: "made/ticked", automation: onSchedule("1,4 */6 * * *") }),
+    daily: asset({
+      ...common,
+      key: "made/daily",
+      partitions: daily({ start }),
+      automation: onSchedule("3 */6 * * *", "Asia/Dhaka"),
+    }),
+  };
 }
 
 export function fileOfRange(day: string, versions: readonly string[]): string {

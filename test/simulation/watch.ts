@@ -19,6 +19,7 @@ import { onHeads } from "./heads.ts";
 import { mayWait, onBegun } from "./pauses.ts";
 import { isOfPool, poolWatcher } from "./pools.ts";
 import { IMPORT } from "./projects.ts";
+import { onTickBegun } from "./ticks.ts";
 import { atRest, leftovers } from "./rest.ts";
 import { onHead, onRemoved } from "./stored.ts";
 import { STORED } from "./untabled.ts";
@@ -132,7 +133,10 @@ export function watcher(around: Surroundings): Watcher {
     if (after === undefined) return fail(`the run ${id} was forgotten`);
     if (before?.endedAt !== undefined && (after.status !== before.status || after.endedAt !== before.endedAt))
       fail(`run ${id} ended ${before.status}, and again ${after.status}`);
-    if (before === undefined) onBegun(around, id, after);
+    if (before === undefined) {
+      onBegun(around, id, after);
+      onTickBegun(around, id, after);
+    }
     onCanceledRun(around, id, after);
     const over = after.endedAt !== undefined && after.outbox.length === 0;
     if (!over && documents.get("due", id) === undefined) fail(`run ${id} is ${after.status} and has no deadline`);

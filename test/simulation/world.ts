@@ -4,6 +4,7 @@
  * list of numbers is all that is needed to see the same again.
  */
 import { put, ref } from "../../lib/core/documents.ts";
+import { TICK_GRACE_MS } from "../../lib/core/schedule.ts";
 import type { MemoryDocuments } from "../support/memory-documents.ts";
 import { perform } from "./acts.ts";
 import { canceledIn } from "./cancels.ts";
@@ -15,6 +16,7 @@ import type { Project } from "./projects.ts";
 import type { Sabotage } from "./sabotage.ts";
 import type { Act, Schedule } from "./schedule.ts";
 import { LEASE_LOST, runJob, stepsIn } from "./steps.ts";
+import { ticksAtRest } from "./ticks.ts";
 import { nameOf } from "./transport.ts";
 
 export interface World {
@@ -44,6 +46,8 @@ export interface WorldOptions {
 const DAY_MS = 86_400_000;
 /** Longer than everything before: reconciling does not wait for news any more, and announces what has doubled its age. */
 const LONG_AFTER_MS = 12 * 3_600_000;
+/** Every tick before has had its time to become a run, by whichever clock. */
+const LONG_FOR_A_TICK_MS = 2 * TICK_GRACE_MS;
 const MAX_CALM_STEPS = 4_000;
 /** Without these, and where nothing is sealed while a run of it sleeps, whoever stages something also puts it away. */
 const MAY_LEAVE = [
@@ -148,6 +152,12 @@ export function world({ project, schedule, sabotage = {}, traced = false }: Worl
       for (const { slot } of all) instances.start(slot);
       time.pass(time.now() + LONG_AFTER_MS);
       await restAfter("sweepDue");
+      if (violation() !== undefined) return;
+    }
+    if (project.ticking.length > 0) {
+      time.pass(time.now() + LONG_FOR_A_TICK_MS);
+      await restAfter("sweepDue");
+      ticksAtRest(around);
       if (violation() !== undefined) return;
     }
     // A sweep may only have come to the end of a pass that another one has begun.
