@@ -23,7 +23,7 @@ import type { IntervalGcsAsset } from "../../lib/factories/interval-gcs.ts";
 import { remembered } from "./remembered.ts";
 import { tickingIn } from "./ticks.ts";
 import type { Ticking } from "./ticks.ts";
-import { byTheClock, keptRows, rangeOf, retry, savedRows, schema, start } from "./untabled.ts";
+import { byTheClock, copied, keptRows, rangeOf, retry, savedRows, schema, start } from "./untabled.ts";
 
 export const BUCKET = "drops";
 export const IMPORT = "data/days";
@@ -128,9 +128,7 @@ const rowsOf = (of: Upstream) =>
     ioManager: bigqueryTable(),
     automation: eager(),
     retry,
-    async *materialize(_context, { days }) {
-      for await (const { file, day, version, bad } of days) yield { file, day, version, bad };
-    },
+    materialize: (_context, { days }) => copied(days),
   });
 
 /** Two assets from one pass, the second of which takes no bad rows: that holds nothing of the first one back. */
